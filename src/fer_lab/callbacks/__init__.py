@@ -1,0 +1,21 @@
+"""Where metrics and explanations meet Lightning: each callback turns batches into facts."""
+
+from __future__ import annotations
+
+from fer_lab.callbacks.fairness import FairnessAudit
+from fer_lab.callbacks.history import History
+from fer_lab.callbacks.predictions import PredictionWriter
+from fer_lab.callbacks.progress import Progress
+from fer_lab.callbacks.regions import RegionSummaries
+from fer_lab.callbacks.repeatability import EpochSeed
+from fer_lab.callbacks.throughput import Throughput
+
+__all__ = [
+    "EpochSeed",
+    "FairnessAudit",
+    "History",
+    "PredictionWriter",
+    "Progress",
+    "RegionSummaries",
+    "Throughput",
+]

@@ -1,0 +1,208 @@
+"""Which regions of the face the model looks at, at validation time and over the whole test set."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from fer_lab.callbacks.stages import audited_split, face_data, write_joined
+from fer_lab.data.manifest import attribute_column
+from fer_lab.data.vocabulary import REGIONS
+from fer_lab.explain import explain_prediction, grid_size
+from fer_lab.explain.patches import PatchCollector
+from fer_lab.explain.regions import region_statistics
+from fer_lab.explain.summary import FIGURES, summarise, tidy
+from fer_lab.files import atomic_path, write_json
+
+log = logging.getLogger(__name__)
+
+
+class RegionSummaries(Callback):
+    """Log region IoR per epoch on fixed images, summarise the whole test set at the end.
+
+    During training, ``val/ior/<region>`` and ``val/lift/<region>`` come from at most
+    ``max_samples`` validation images, balanced over class × gender and the same every epoch. The
+    pass over the test set (over validation, where there is no test set) explains every image and
+    leaves ``explanations/region_ior.parquet``, ``patches.npz`` and ``summary.json``. The class
+    explained is the predicted one.
+
+    The model's mode, gradients and hooks are as before afterwards. Data without region masks turn
+    the callback off, which is said once.
+
+    Args:
+        folder: the run's folder.
+        method: an attribution method, or ``auto`` for the one that the model states.
+        layer: the layer explained; by default the one that the model states.
+        max_samples: images explained at each validation; None explains all.
+        every_n_epochs: how often.
+        patch_size: side of the high-impact patches, in pixels.
+        num_patches: high-impact patches kept for each region.
+
+    Source: FaceX, IoR and high-impact patches (METHODS 4).
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        method: str = "auto",
+        layer: str | None = None,
+        max_samples: int | None = 256,
+        every_n_epochs: int = 1,
+        patch_size: int = 16,
+        num_patches: int = 20,
+    ) -> None:
+        self.folder = Path(folder)
+        self.method = method
+        self.layer = layer
+        self.max_samples = max_samples
+        self.every_n_epochs = every_n_epochs
+        self.patch_size = patch_size
+        self.num_patches = num_patches
+        self._off = False
+        self._rows: list[Tensor] = []
+        self._statistics: list[Tensor] = []
+        self._grid: tuple[int, int] | None = None
+        self._patches: PatchCollector | None = None
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Find out once whether there are masks."""
+        self._check_masks(trainer)
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log the regions' figures on the fixed images."""
+        due = trainer.current_epoch % self.every_n_epochs == 0
+        if audited_split(trainer) is not None or self._off or not due:
+            return
+        batches = face_data(trainer).audit_dataloader("val", self.max_samples)
+        found = [
+            self._explain(pl_module, batch)[0] for batch in _on_device(batches, trainer, pl_module)
+        ]
+        own = torch.cat(found) if found else _nothing(pl_module)
+        means = _means_over_processes(own, trainer).cpu()
+        for name in ("ior", "lift"):
+            for region, value in zip(REGIONS, means[FIGURES.index(name)], strict=True):
+                if not value.isnan():
+                    pl_module.log(f"val/{name}/{region}", value, sync_dist=False)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin a summary when this pass is the one to summarise."""
+        self._begin(trainer)
+
+    on_test_start = on_validation_start
+
+    def on_validation_batch_end(  # noqa: D102
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: Any
+    ) -> None:
+        if self._patches is not None:
+            statistics, maps = self._explain(pl_module, batch)
+            self._statistics.append(statistics)
+            self._rows.append(batch["index"])
+            self._patches.update(batch["image"], maps, batch["regions"], batch["index"])
+
+    on_test_batch_end = on_validation_batch_end
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: D102
+        if self._patches is not None:
+            self._write(trainer, pl_module)
+        self._patches = None
+
+    on_test_end = on_validation_end
+
+    def _check_masks(self, trainer: Trainer) -> None:
+        self._off = not face_data(trainer).has_regions
+        if self._off:
+            log.warning(
+                "note: this dataset has no region masks, so region summaries are off; masks join a "
+                "manifest as the column mask_path, and explain=none silences this note"
+            )
+
+    def _begin(self, trainer: Trainer) -> None:
+        split = audited_split(trainer)
+        if split is None:
+            return
+        data = face_data(trainer)
+        self._off = not data.has_regions
+        summarised = "test" if len(data.test_rows) else "val"
+        self._rows, self._statistics = [], []
+        wanted = split == summarised and not self._off
+        self._patches = PatchCollector(self.patch_size, self.num_patches) if wanted else None
+
+    def _method(self, model: LightningModule) -> str:
+        if self.method != "auto":
+            return self.method
+        return str(getattr(model, "attribution_method", "gradcam"))
+
+    def _explain(self, model: LightningModule, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """Figures of each image, ``[B, 5, R]``, and its map, ``[B, H, W]``."""
+        _, maps = explain_prediction(
+            model, batch["image"], method=self._method(model), layer=self.layer
+        )
+        found = region_statistics(maps, batch["regions"], len(REGIONS))
+        return torch.stack([getattr(found, name) for name in FIGURES], dim=1), maps
+
+    def _write(self, trainer: Trainer, model: LightningModule) -> None:
+        assert self._patches is not None
+        data = face_data(trainer)
+        folder = self.folder / "explanations"
+        own = torch.cat(self._statistics) if self._statistics else _nothing(model)
+        rows = torch.cat(self._rows).cpu().numpy() if self._rows else np.empty(0, dtype=np.int64)
+        ids = data.manifest["id"].to_numpy()
+        table = folder / "region_ior.parquet"
+        write_joined(
+            trainer, tidy(own.cpu().numpy(), ids[rows], REGIONS), table, by=["id", "region"]
+        )
+        patches = self._patches.gather(trainer.strategy) if trainer.world_size > 1 else self._patches
+        if not trainer.is_global_zero:
+            return
+        groups = pd.DataFrame(
+            {
+                name: data.manifest[attribute_column(data.manifest, name)].astype(str).to_numpy()
+                for name in data.groups
+            },
+            index=ids,
+        )
+        facts = {
+            "split": audited_split(trainer),
+            "method": self._method(model),
+            "layer": self.layer or str(model.attribution_layer),
+            "grid": list(grid_size(model, data.image_size, layer=self.layer)),
+            "target": "predicted",
+            **summarise(pd.read_parquet(table), groups),
+        }
+        write_json(folder / "summary.json", facts)
+        with atomic_path(folder / "patches.npz") as temporary:
+            np.savez_compressed(temporary, **patches.arrays(ids))
+
+
+def _on_device(
+    batches: Iterable[dict[str, Any]], trainer: Trainer, model: LightningModule
+) -> Iterator[dict[str, Any]]:
+    """Batches as a validation step sees them."""
+    for batch in batches:
+        yield trainer.strategy.batch_to_device(batch, model.device)
+
+
+def _nothing(model: LightningModule) -> Tensor:
+    return torch.empty(0, len(FIGURES), len(REGIONS), device=model.device)
+
+
+def _means_over_processes(own: Tensor, trainer: Trainer) -> Tensor:
+    """Mean of each figure and region over the images of all processes that have the region.
+
+    An all-zero map has no lift and is left out.
+    """
+    usable = ~own[:, FIGURES.index("lift")].isnan()
+    sums = own.where(usable[:, None], 0).sum(dim=0)
+    state = torch.cat([sums, usable.sum(dim=0, keepdim=True).to(sums)])
+    if trainer.world_size > 1:
+        state = trainer.strategy.reduce(state, reduce_op="sum")
+    return state[:-1] / state[-1]

@@ -1,0 +1,224 @@
+"""``fer-lab TASK [overrides]``: starts a task, explains itself, and turns mistakes into messages.
+
+Nothing heavy is imported here: help and mistakes answer before torch is touched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+from pathlib import Path
+
+from fer_lab.errors import ConfigError, FerLabError
+
+TASKS = {"train": "train a classifier, audit it, test it, write its report"}
+
+_USAGE = """\
+fer-lab: fair and explainable facial-expression recognition
+
+usage: fer-lab TASK [name=value ...]
+
+tasks:
+{tasks}
+
+  fer-lab TASK --help    the options of a task
+  fer-lab --version      the version
+"""
+
+_TASK_HELP = """\
+fer-lab {task}: {summary}
+
+usage: fer-lab {task} [name=value ...] [--multirun]
+
+choose (several values, separated by commas, make a sweep with --multirun):
+{groups}
+
+set often:
+  model.optimizer.lr=1e-3     trainer.max_epochs=10      recipe.batch_size=64
+  dataset.root=FOLDER         split.where.race=[black]   attributes=[gender,age]
+  seed=2                      name=my-run                logger.mode=online
+  callbacks.checkpoint.monitor=val/fairness/bias         explain.max_samples=512
+
+more:
+  resume=FOLDER | resume=last     go on with a run that was interrupted
+  --cfg job [--resolve]           print the composed configuration and stop
+  hydra.searchpath=[file://DIR]   options of your own, without touching the package
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: what stands behind ``fer-lab``; by default the process's own.
+
+    Returns:
+        The exit code: 0, 1 after a mistake or failure, 130 after Ctrl-C.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] in ("--help", "-h", "help"):
+        tasks = "\n".join(f"  {name:<10}{text}" for name, text in TASKS.items())
+        print(_USAGE.format(tasks=tasks), end="")
+        return 0
+    if words[0] == "--version":
+        from fer_lab import __version__
+
+        print(f"fer-lab {__version__}")
+        return 0
+    task, overrides = words[0], words[1:]
+    try:
+        if task not in TASKS:
+            raise _unknown_task(task)
+        if "--help" in overrides or "-h" in overrides:
+            print(_task_help(task), end="")
+            return 0
+        return _run(task, overrides)
+    except KeyboardInterrupt:
+        return 130
+    except FerLabError as error:
+        print(f"\nerror: {error}", file=sys.stderr)
+        return 1
+
+
+def _unknown_task(task: str) -> ConfigError:
+    from fer_lab.configuration import near_miss
+
+    near = near_miss(task, list(TASKS))
+    return ConfigError(
+        f"there is no task {task!r}",
+        hint=f"did you mean {near!r}?" if near else f"choose one of: {', '.join(TASKS)}",
+    )
+
+
+def _task_help(task: str) -> str:
+    from fer_lab.configuration import group_options
+
+    lines = []
+    for group, options in group_options().items():
+        if not group.startswith(("hydra", "local", "experiment")):
+            lines.append(f"  {group + '=':<13}{' | '.join(options)}")
+    return _TASK_HELP.format(task=task, summary=TASKS[task], groups="\n".join(lines))
+
+
+def _run(task: str, overrides: list[str]) -> int:
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    from fer_lab.configuration import config_directory, register_resolvers
+
+    register_resolvers()
+    directory = config_directory()
+    if any(word.startswith("resume=") for word in overrides):
+        overrides = _resumed(overrides)
+    try:
+        with _hydra_arguments(overrides):
+            result = import_module(f"fer_lab.{task}").main(directory)
+    except HydraException as error:
+        raise _explained(error, task, overrides) from error
+    except OmegaConfBaseException as error:
+        raise ConfigError(str(error).splitlines()[0], where=getattr(error, "full_key", None)) from error
+    except OSError as error:
+        if isinstance(error, (PermissionError, NotADirectoryError)) or error.errno in (28, 30):
+            raise FerLabError(
+                f"cannot write there: {error.strerror}",
+                where=error.filename,
+                hint="free or choose another place, for one hydra.run.dir=FOLDER",
+            ) from error
+        raise
+    return int(result or 0)
+
+
+@contextlib.contextmanager
+def _hydra_arguments(overrides: Sequence[str]) -> Iterator[None]:
+    """Show Hydra the overrides alone, and let its errors through for us to word."""
+    before, full_error = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
+    sys.argv = [before[0], *overrides]
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    os.environ["FER_LAB_COMMAND"] = " ".join([Path(before[0]).name, *before[1:]])
+    try:
+        yield
+    finally:
+        sys.argv = before
+        if full_error is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+
+
+def _resumed(overrides: list[str]) -> list[str]:
+    """Continue in a run's folder with the configuration that is stored there."""
+    from fer_lab.configuration import config_directory
+    from fer_lab.record import find_resumable, read_record
+
+    wanted = next(word for word in overrides if word.startswith("resume="))
+    folder = find_resumable(wanted.removeprefix("resume="))
+    return [
+        "--config-path",
+        str(folder / ".hydra"),
+        "--config-name",
+        "config",
+        f"hydra.searchpath=[{_quoted(f'file://{config_directory()}')}]",
+        "hydra/job_logging=fer_lab",
+        "hydra/hydra_logging=none",
+        "hydra.job.name=train",
+        "hydra.output_subdir=null",
+        f"hydra.run.dir={_quoted(str(folder))}",
+        f"resume={_quoted(str(folder))}",
+        f"name={_quoted(read_record(folder)['name'])}",
+        *(word for word in overrides if word != wanted),
+    ]
+
+
+def _quoted(value: str) -> str:
+    """``value`` as a quoted string of Hydra's override grammar."""
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _explained(error: Exception, task: str, overrides: Sequence[str]) -> ConfigError:
+    """Hydra's own words, with the option or key that was probably meant."""
+    text = str(error).strip()
+    if error.__cause__ is not None and str(error.__cause__).strip() not in text:
+        text += f"\n{str(error.__cause__).strip().splitlines()[0]}"
+    return ConfigError(text, hint=_meant(text, task, overrides))
+
+
+def _meant(message: str, task: str, overrides: Sequence[str]) -> str:
+    from fer_lab.configuration import group_options, near_miss
+
+    listing = f"`fer-lab {task} --help` lists what can be set"
+    groups = group_options()
+    option = re.search(r"Could not find '([\w/@-]+)/([^'/]+)'", message)
+    if option and option[1] in groups:
+        near = near_miss(option[2], groups[option[1]])
+        return f"did you mean {option[1]}={near}?" if near else listing
+    key = re.search(r"Could not override '([\w./@-]+)'", message)
+    if key:
+        near = near_miss(key[1], [*groups, *_known_keys(task)])
+        return f"did you mean {near}?" if near else listing
+    return listing
+
+
+def _known_keys(task: str) -> list[str]:
+    """Every key of the default configuration, dotted."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from omegaconf import DictConfig
+
+    from fer_lab.configuration import config_directory
+
+    def dotted(node: DictConfig, prefix: str) -> Iterator[str]:
+        for key in node:
+            yield f"{prefix}{key}"
+            value = node._get_node(key)
+            if isinstance(value, DictConfig) and not value._is_none():
+                yield from dotted(value, f"{prefix}{key}.")
+
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(config_directory()), version_base="1.3"):
+        return list(dotted(compose(task), ""))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,39 @@
+"""What a user can do wrong: few types, each saying what, where and what to do next."""
+
+from __future__ import annotations
+
+
+class FerLabError(Exception):
+    """A mistake of the user's or of their data, shown without a traceback.
+
+    Args:
+        what: what is wrong, in one sentence.
+        where: the file, row, option or place it was found at.
+        hint: what to do next.
+    """
+
+    def __init__(self, what: str, *, where: object = None, hint: str | None = None) -> None:
+        super().__init__(what, where, hint)
+        self.what = what
+        self.where = None if where is None else str(where)
+        self.hint = hint
+
+    def __str__(self) -> str:
+        lines = [self.what]
+        if self.where is not None:
+            lines.append(f"  where: {self.where}")
+        if self.hint is not None:
+            lines.append(f"  to do: {self.hint}")
+        return "\n".join(lines)
+
+
+class DataError(FerLabError):
+    """A folder, file or row does not have the form its dataset's layout promises."""
+
+
+class ConfigError(FerLabError):
+    """An option has a value that cannot work, alone or together with another."""
+
+
+class TrainingDivergedError(FerLabError):
+    """The loss is no longer a number."""

@@ -1,0 +1,365 @@
+"""Fairness of a model as pure functions of one tensor, the group confusion ``[..., G, C, C]``.
+
+Counts by group, true class (rows) and predicted class (columns); leading dimensions are batches
+of such tables. Source of the four metrics and their aggregation: Hosseini et al., "Faces of
+Fairness", 2025, each expression taken against the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from fer_lab.metrics.rates import (
+    Balance,
+    accuracy,
+    error_balance,
+    f1_score,
+    false_positive_rate,
+    mean_class_accuracy,
+    precision,
+    selection_rate,
+    true_positive_rate,
+)
+from fer_lab.metrics.resampling import Interval, Null, bootstrap, permutation_null
+
+__all__ = [
+    "BiasScore",
+    "Interval",
+    "Null",
+    "accuracy",
+    "aggregate_bias",
+    "bootstrap",
+    "demographic_parity",
+    "demographic_parity_difference",
+    "equal_opportunity",
+    "equalized_odds",
+    "equalized_odds_difference",
+    "error_balance",
+    "f1_score",
+    "false_positive_rate",
+    "group_confusion",
+    "group_gap",
+    "mean_class_accuracy",
+    "permutation_null",
+    "precision",
+    "selection_rate",
+    "treatment_equality",
+    "true_positive_rate",
+]
+
+Reduction = Literal["range", "mean_pairwise", "to_overall"]
+Combine = Literal["worst", "mean", "fpr"]
+
+
+def group_confusion(
+    prediction: Tensor, label: Tensor, group: Tensor, num_classes: int, num_groups: int
+) -> Tensor:
+    """Count samples by group, true class and predicted class.
+
+    Args:
+        prediction: predicted class, integers ``[B]`` in ``0 … num_classes - 1``.
+        label: true class, likewise.
+        group: group of each sample, integers ``[B]``; -1 (unknown) is ignored.
+        num_classes: number of classes C.
+        num_groups: number of groups G.
+
+    Returns:
+        int64 ``[G, C, C]`` on the inputs' device, rows true, columns predicted.
+
+    Raises:
+        ValueError: if the lengths differ, or a value is out of range. Ranges are checked on the
+            CPU only: elsewhere the check would make the host wait for the device.
+
+    >>> prediction, label = torch.tensor([0, 1, 1, 0]), torch.tensor([0, 1, 0, 0])
+    >>> group_confusion(prediction, label, torch.tensor([0, 0, 1, -1]), 2, 2).tolist()
+    [[[1, 0], [0, 1]], [[0, 1], [0, 0]]]
+    """
+    if not prediction.shape == label.shape == group.shape or prediction.ndim != 1:
+        shapes = ", ".join(str(tuple(tensor.shape)) for tensor in (prediction, label, group))
+        raise ValueError(f"prediction, label and group must be [B]; their shapes are {shapes}")
+    _check_range("prediction", prediction, 0, num_classes)
+    _check_range("label", label, 0, num_classes)
+    _check_range("group", group, -1, num_groups)
+    # Unknown samples land in one extra group at the front, which is cut off: selecting them
+    # instead would copy all inputs, and wait for the device where that is not the CPU.
+    cell = group.long() + 1
+    cell = cell.mul_(num_classes).add_(label).mul_(num_classes).add_(prediction)
+    size = num_classes * num_classes
+    counts = torch.bincount(cell, minlength=(num_groups + 1) * size)
+    return counts[size:].reshape(num_groups, num_classes, num_classes)
+
+
+def group_gap(
+    confusion: Tensor,
+    rate: Callable[[Tensor, int], Tensor],
+    reduction: Reduction = "range",
+    min_count: int = 0,
+) -> Tensor:
+    """How far groups are apart in a rate; the four metrics are such gaps, and so may yours be.
+
+    Args:
+        confusion: counts, shape ``[..., G, C, C]``.
+        rate: ``(confusion [..., C, C], min_count) -> [..., C]``, NaN where it is undefined or
+            its denominator is below ``min_count``.
+        reduction: ``"range"`` = largest minus smallest, ``"mean_pairwise"`` = mean absolute
+            difference over pairs of groups, ``"to_overall"`` = largest absolute distance from
+            the rate of all groups pooled (those below ``min_count`` included).
+        min_count: smallest denominator with which a group takes part.
+
+    Returns:
+        float64 ``[..., C]``, at least 0; over the groups that have the rate, and NaN where fewer
+        than two have it.
+
+    Raises:
+        ValueError: for another reduction, or if there is no group dimension.
+
+    >>> counts = torch.tensor([[[8, 2], [0, 10]], [[5, 5], [1, 9]]])
+    >>> group_gap(counts, true_positive_rate)
+    tensor([0.3000, 0.1000], dtype=torch.float64)
+    """
+    if confusion.ndim < 3:
+        raise ValueError(f"not a group confusion [..., G, C, C]: shape {tuple(confusion.shape)}")
+    values = rate(confusion, min_count)
+    missing = values.isnan()
+    present = values.shape[-2] - missing.sum(-2)
+    if reduction == "range":
+        highest = values.masked_fill(missing, -torch.inf).amax(-2)
+        gap = highest - values.masked_fill(missing, torch.inf).amin(-2)
+    elif reduction == "mean_pairwise":
+        gap = _mean_pairwise(values, present)
+    elif reduction == "to_overall":
+        overall = rate(confusion.sum(-3), 0).unsqueeze(-2)
+        gap = nanmax((values - overall).abs(), dim=-2)
+    else:
+        raise ValueError(f"reduction={reduction!r}: use range, mean_pairwise or to_overall")
+    return gap.masked_fill(present < 2, torch.nan)
+
+
+def equalized_odds(
+    confusion: Tensor,
+    reduction: Reduction = "range",
+    combine: Combine = "worst",
+    min_count: int = 0,
+) -> Tensor:
+    """Gap of the true positive rate and gap of the false positive rate, as one figure.
+
+    Args:
+        confusion: counts, shape ``[..., G, C, C]``.
+        reduction: how groups are compared, see `group_gap`.
+        combine: ``"worst"`` = the larger gap, ``"mean"`` = their mean, ``"fpr"`` = the gap of
+            the false positive rate alone (which the study's published table fits).
+        min_count: smallest number of positives (negatives) with which a group takes part.
+
+    Returns:
+        float64 ``[..., C]`` in [0, 1]; NaN where a gap it needs is undefined.
+
+    Raises:
+        ValueError: for another reduction or combination.
+
+    Source: Hosseini et al. 2025, equalized odds.
+
+    >>> counts = torch.tensor([[[8, 2], [0, 10]], [[5, 5], [1, 9]]])
+    >>> equalized_odds(counts)
+    tensor([0.3000, 0.3000], dtype=torch.float64)
+    >>> equalized_odds(counts, combine="fpr")
+    tensor([0.1000, 0.3000], dtype=torch.float64)
+    """
+    if combine not in ("worst", "mean", "fpr"):
+        raise ValueError(f"combine={combine!r}: use worst, mean or fpr")
+    false_positives = group_gap(confusion, false_positive_rate, reduction, min_count)
+    if combine == "fpr":
+        return false_positives
+    true_positives = group_gap(confusion, true_positive_rate, reduction, min_count)
+    if combine == "mean":
+        return (true_positives + false_positives) / 2
+    return torch.maximum(true_positives, false_positives)
+
+
+def equal_opportunity(
+    confusion: Tensor, reduction: Reduction = "range", min_count: int = 0
+) -> Tensor:
+    """Gap of the true positive rate, float64 ``[..., G, C, C] -> [..., C]`` in [0, 1].
+
+    Args:
+        confusion: counts, shape ``[..., G, C, C]``.
+        reduction: how groups are compared, see `group_gap`.
+        min_count: smallest number of positives with which a group takes part.
+
+    Source: Hosseini et al. 2025, equal opportunity.
+
+    >>> equal_opportunity(torch.tensor([[[8, 2], [0, 10]], [[5, 5], [0, 0]]]))
+    tensor([0.3000,    nan], dtype=torch.float64)
+    """
+    return group_gap(confusion, true_positive_rate, reduction, min_count)
+
+
+def demographic_parity(
+    confusion: Tensor, reduction: Reduction = "range", min_count: int = 0
+) -> Tensor:
+    """Gap of the share of predictions, float64 ``[..., G, C, C] -> [..., C]`` in [0, 1].
+
+    Args:
+        confusion: counts, shape ``[..., G, C, C]``.
+        reduction: how groups are compared, see `group_gap`.
+        min_count: smallest number of samples with which a group takes part.
+
+    Source: Hosseini et al. 2025, demographic parity.
+
+    >>> demographic_parity(torch.tensor([[[8, 2], [0, 10]], [[5, 5], [1, 9]]]))
+    tensor([0.1000, 0.1000], dtype=torch.float64)
+    """
+    return group_gap(confusion, selection_rate, reduction, min_count)
+
+
+def treatment_equality(
+    confusion: Tensor,
+    reduction: Reduction = "range",
+    balance: Balance = "share",
+    min_count: int = 0,
+) -> Tensor:
+    """Gap of the balance between misses and false alarms.
+
+    Args:
+        confusion: counts, shape ``[..., G, C, C]``.
+        reduction: how groups are compared, see `group_gap`.
+        balance: ``"share"``, ``"rate_ratio"`` or ``"count_ratio"``, see `error_balance`.
+        min_count: smallest number of errors with which a group takes part.
+
+    Returns:
+        float64 ``[..., C]``: in [0, 1] for ``share``, unbounded for the ratios.
+
+    Raises:
+        ValueError: for another reduction or balance.
+
+    Source: Hosseini et al. 2025, Eq. 11.
+
+    >>> treatment_equality(torch.tensor([[[8, 2], [2, 8]], [[9, 1], [3, 7]]]))
+    tensor([0.2500, 0.2500], dtype=torch.float64)
+    """
+
+    def balance_of(table: Tensor, floor: int) -> Tensor:
+        return error_balance(table, balance, floor)
+
+    return group_gap(confusion, balance_of, reduction, min_count)
+
+
+def demographic_parity_difference(
+    confusion: Tensor, average: Literal["none", "macro"] = "macro", min_count: int = 0
+) -> Tensor:
+    """DPD: `demographic_parity` by range, for each class or as the mean over classes.
+
+    Returns:
+        float64 ``[..., C]`` for ``"none"``, ``[...]`` for ``"macro"`` (NaN skipped).
+
+    Source: Olate 2025.
+    """
+    return _averaged(demographic_parity(confusion, min_count=min_count), average)
+
+
+def equalized_odds_difference(
+    confusion: Tensor, average: Literal["none", "macro"] = "macro", min_count: int = 0
+) -> Tensor:
+    """EOD: `equalized_odds` by range and the worse rate, for each class or as their mean.
+
+    Returns:
+        float64 ``[..., C]`` for ``"none"``, ``[...]`` for ``"macro"`` (NaN skipped).
+
+    Source: Olate 2025.
+    """
+    return _averaged(equalized_odds(confusion, min_count=min_count), average)
+
+
+@dataclass(frozen=True)
+class BiasScore:
+    """What `aggregate_bias` gives.
+
+    Attributes:
+        per_metric: the largest value over expressions, ``{attribute: {metric: value}}``.
+        per_attribute: the mean over metrics, ``{attribute: value}``.
+        overall: the mean over attributes.
+        undefined: how many values were undefined and skipped.
+    """
+
+    per_metric: dict[str, dict[str, float]]
+    per_attribute: dict[str, float]
+    overall: float
+    undefined: int
+
+
+def aggregate_bias(
+    values: Mapping[str, Mapping[str, Sequence[float | None] | Tensor]],
+) -> BiasScore:
+    """Join fairness figures: max over expressions, mean over metrics, mean over attributes.
+
+    Args:
+        values: ``{attribute: {metric: a value for each expression}}``; NaN and None are skipped.
+
+    Returns:
+        The scores, NaN where nothing is left to join.
+
+    Source: Hosseini et al. 2025, Eqs. 12-14.
+
+    >>> score = aggregate_bias({"gender": {"equal_opportunity": [0.1, 0.3, float("nan")],
+    ...                                    "demographic_parity": [0.2, 0.1, 0.0]}})
+    >>> score.per_metric["gender"]["equal_opportunity"], score.overall, score.undefined
+    (0.3, 0.25, 1)
+    """
+    per_metric: dict[str, dict[str, float]] = {}
+    undefined = 0
+    for attribute, metrics in values.items():
+        per_metric[attribute] = {}
+        for metric, expressions in metrics.items():
+            numbers = torch.tensor(
+                [torch.nan if value is None else float(value) for value in expressions],
+                dtype=torch.float64,
+            )
+            undefined += int(numbers.isnan().sum())
+            largest = nanmax(numbers) if len(numbers) else torch.tensor(torch.nan)
+            per_metric[attribute][metric] = largest.item()
+    per_attribute = {
+        attribute: _mean(list(metrics.values())) for attribute, metrics in per_metric.items()
+    }
+    return BiasScore(per_metric, per_attribute, _mean(list(per_attribute.values())), undefined)
+
+
+def nanmax(values: Tensor, dim: int = -1) -> Tensor:
+    """The largest value along ``dim``, NaN skipped; NaN where all are."""
+    highest = values.masked_fill(values.isnan(), -torch.inf).amax(dim)
+    return highest.masked_fill(highest == -torch.inf, torch.nan)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return torch.tensor(values, dtype=torch.float64).nanmean().item()
+
+
+def _averaged(values: Tensor, average: Literal["none", "macro"]) -> Tensor:
+    if average == "none":
+        return values
+    if average == "macro":
+        return values.nanmean(-1)
+    raise ValueError(f"average={average!r}: use none or macro")
+
+
+def _mean_pairwise(values: Tensor, present: Tensor) -> Tensor:
+    """Mean of ``|a - b|`` over pairs of present groups; sorting needs no table of the pairs."""
+    ordered = values.sort(-2).values  # NaN last
+    # Of n ordered values the i-th (from 0) is added i times and subtracted n - 1 - i times.
+    # Counting from the lowest keeps equal values at exactly 0.
+    above = (ordered - ordered[..., :1, :]).nan_to_num(0.0)
+    rank = torch.arange(values.shape[-2], device=values.device, dtype=values.dtype)
+    weight = 2 * rank.unsqueeze(-1) - present.unsqueeze(-2) + 1
+    return (weight * above).sum(-2) / (present * (present - 1) / 2)
+
+
+def _check_range(name: str, values: Tensor, lowest: int, limit: int) -> None:
+    if values.device.type != "cpu" or not values.numel():
+        return
+    low, high = values.aminmax()
+    if low < lowest or high >= limit:
+        wrong = low if low < lowest else high
+        raise ValueError(f"{name} holds {wrong.item()}: expected {lowest} to {limit - 1}")

@@ -1,0 +1,203 @@
+"""``run.json``: what a run is and how it ended, true at every moment.
+
+A run that is killed cannot say so: it is found as ``running`` with a dead process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from fer_lab.errors import ConfigError, DataError
+from fer_lab.files import write_json
+
+RECORD = "run.json"
+
+_PACKAGES = (
+    "fer-lab", "torch", "torchvision", "pytorch-lightning", "hydra-core", "omegaconf", "timm",
+    "torchmetrics", "captum", "facexlib", "wandb", "pandas", "numpy", "opencv-python",
+)  # fmt: skip
+
+
+class RunRecord:
+    """The record of one run, written at its start, at every change and at its end.
+
+    Args:
+        folder: the run's folder.
+        content: what is known at the start (name, task, seed, choices, …).
+        write: only one process of a job writes.
+    """
+
+    def __init__(self, folder: Path, content: Mapping[str, Any], *, write: bool = True) -> None:
+        self.folder = folder
+        self._write = write
+        self._started = time.monotonic()
+        earlier = read_record(folder) if (folder / RECORD).is_file() else {}
+        self.content: dict[str, Any] = {
+            **earlier,
+            **content,
+            "status": "running",
+            "error": None,
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "started": earlier.get("started", _now()),
+            "ended": None,
+            "versions": _versions(),
+            "git": _git(),
+            "resumed": earlier.get("resumed", -1) + 1 if earlier else 0,
+        }
+        self.durations: dict[str, float] = dict(earlier.get("durations", {}))
+        self._earlier_total = self.durations.get("total", 0.0)
+        self.save()
+
+    def save(self) -> None:
+        """Write the record as it stands."""
+        self.durations["total"] = self._earlier_total + time.monotonic() - self._started
+        self.content["durations"] = {k: round(v, 2) for k, v in self.durations.items()}
+        if self._write:
+            write_json(self.folder / RECORD, self.content)
+
+    def update(self, **facts: Any) -> None:
+        """Add facts and write."""
+        self.content.update(facts)
+        self.save()
+
+    @contextmanager
+    def timed(self, part: str) -> Iterator[None]:
+        """Add the block's seconds to ``durations[part]``."""
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self.durations[part] = self.durations.get(part, 0.0) + time.monotonic() - start
+
+    def close(self, status: str, error: str | None = None) -> None:
+        """State how the run ended: ``finished``, ``failed`` or ``interrupted``."""
+        self.update(status=status, error=error, ended=_now())
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """The content of a run's ``run.json``.
+
+    Raises:
+        DataError: when there is none or it is not JSON.
+    """
+    path = folder / RECORD
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(
+            "not a run's folder", where=path, hint="name a folder that holds run.json"
+        ) from error
+    if not isinstance(content, dict):
+        raise DataError("run.json holds no record", where=path)
+    return content
+
+
+def process_is_alive(record: Mapping[str, Any]) -> bool:
+    """Whether the process that wrote a ``running`` record still lives; unknown hosts count as alive."""
+    if record.get("host") != socket.gethostname():
+        return True
+    try:
+        os.kill(int(record["pid"]), 0)
+    except (ProcessLookupError, KeyError, ValueError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def find_resumable(wanted: str, roots: tuple[str, ...] = ("outputs", "multirun")) -> Path:
+    """The folder to go on in.
+
+    Args:
+        wanted: a run's folder, or ``last``: the newest run that was interrupted, or that says
+            ``running`` while its process is dead.
+        roots: where ``last`` looks.
+
+    Raises:
+        ConfigError: when there is no such run, it has ended, or it still runs.
+    """
+    if wanted == "last":
+        found = []
+        for root in roots:
+            for path in Path(root).rglob(RECORD):
+                record = _readable(path.parent)
+                if record and _resumable(record):
+                    found.append((record["started"], path.parent))
+        if not found:
+            raise ConfigError(
+                "no run to resume",
+                where=", ".join(str(Path(root).resolve()) for root in roots),
+                hint="resume=last takes interrupted runs only; name another as resume=FOLDER",
+            )
+        return max(found)[1].resolve()
+    folder = Path(wanted).expanduser().resolve()
+    record = read_record(folder)
+    if record.get("status") == "finished":
+        raise ConfigError("that run has finished", where=folder, hint="start a new one")
+    if record.get("status") == "running" and process_is_alive(record):
+        raise ConfigError(
+            f"that run is still running, as process {record.get('pid')} on {record.get('host')}",
+            where=folder,
+            hint="stop it first, or wait for it",
+        )
+    return folder
+
+
+def _readable(folder: Path) -> dict[str, Any] | None:
+    try:
+        return read_record(folder)
+    except DataError:
+        return None
+
+
+def _resumable(record: Mapping[str, Any]) -> bool:
+    status = record.get("status")
+    return status == "interrupted" or (status == "running" and not process_is_alive(record))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _git() -> dict[str, Any]:
+    """The commit of the code that runs, or of the folder it is run in."""
+
+    def ask(*words: str) -> str | None:
+        try:
+            answer = subprocess.run(
+                ["git", *words], capture_output=True, text=True, timeout=10, check=False
+            )
+        except (OSError, subprocess.SubprocessError):
+            return None
+        return answer.stdout.strip() if answer.returncode == 0 else None
+
+    changed = ask("status", "--porcelain", "--untracked-files=no")
+    return {"commit": ask("rev-parse", "HEAD"), "dirty": None if changed is None else bool(changed)}
+
+
+def command_line() -> str:
+    """The command that started this process, as it was typed."""
+    return os.environ.get("FER_LAB_COMMAND", " ".join(sys.argv))

@@ -1,0 +1,347 @@
+"""A run's numbers as rows and words, and as the tables that the terminal ends with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeGuard
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from fer_lab.data.vocabulary import REGION_TITLES
+from fer_lab.errors import DataError
+from fer_lab.report.run import Facts, Run
+
+SPLIT_TITLES = {"val": "Validation", "test": "Test"}
+METRIC_TITLES = {
+    "equalized_odds": "Equalized odds",
+    "equal_opportunity": "Equal opportunity",
+    "demographic_parity": "Demographic parity",
+    "treatment_equality": "Treatment equality",
+}
+MISSING = "–"
+SIGNIFICANT = 0.05
+COLLAPSED = (
+    "Collapsed: the model predicts two classes or fewer. A constant answer treats all groups "
+    "alike, so its bias figures say nothing."
+)
+
+
+@dataclass(frozen=True)
+class GapRow:
+    """One gap between groups with what is needed to believe it; None where undefined.
+
+    Attributes:
+        title: what the gap is of.
+        facts: ``value``, ``low``, ``high``, ``null_mean``, ``null_p95``, ``p``, ``excess``.
+        worst: the expression with the largest gap, where the gap is one over expressions.
+        reason: why the value is undefined, where it is.
+    """
+
+    title: str
+    facts: Mapping[str, Any]
+    worst: str | None = None
+    reason: str | None = None
+
+    @property
+    def marked(self) -> bool:
+        """Whether groups drawn at random give a gap this large less often than 1 in 20 times."""
+        p = self.facts.get("p")
+        return is_number(p) and p < SIGNIFICANT
+
+
+@dataclass(frozen=True)
+class RegionRow:
+    """How much the model looks at one face region, and its rank by each measure (1 = most)."""
+
+    region: str
+    title: str
+    lift: float
+    ior: float
+    share: float | None
+    area: float | None
+    present: int
+    lift_rank: int
+    ior_rank: int
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether a fact is a finite number; undefined ones are None or NaN."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def number(value: Any, digits: int = 3, *, signed: bool = False) -> str:
+    """A figure as text, a dash where it is undefined.
+
+    >>> number(0.12345), number(None), number(0.1, 2, signed=True)
+    ('0.123', '–', '+0.10')
+    """
+    return f"{value:{'+' if signed else ''}.{digits}f}" if is_number(value) else MISSING
+
+
+def interval(facts: Mapping[str, Any], digits: int = 3) -> str:
+    """The ends of an interval as text.
+
+    >>> interval({"value": 0.5, "low": 0.4, "high": 0.61})
+    '0.400–0.610'
+    """
+    ends = facts.get("low"), facts.get("high")
+    if not all(map(is_number, ends)):
+        return MISSING
+    return "–".join(number(end, digits) for end in ends)
+
+
+def probability(value: Any) -> str:
+    """A p value as text.
+
+    >>> probability(0.0004), probability(0.031)
+    ('<0.001', '0.031')
+    """
+    return "<0.001" if is_number(value) and value < 0.001 else number(value)
+
+
+def count(value: Any) -> str:
+    """A count with its thousands apart."""
+    return f"{value:,}" if is_number(value) else MISSING
+
+
+def name(text: object) -> str:
+    """A name of a group, class or attribute for people: no underscores, nothing unprintable.
+
+    >>> name("middle_eastern")
+    'middle eastern'
+    """
+    return printable(str(text).replace("_", " "))
+
+
+def printable(text: object) -> str:
+    """Text from data with its control characters replaced, so that it cannot steer a terminal."""
+    return "".join(
+        c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in str(text)
+    )
+
+
+def inferred_label(facts: Mapping[str, Any]) -> str | None:
+    """``inferred by <model>`` for an attribute that nobody annotated, else None."""
+    return f"inferred by {printable(facts.get('source'))}" if facts.get("inferred") else None
+
+
+def gap_rows(facts: Mapping[str, Any], min_count: int) -> list[GapRow]:
+    """The gaps of one attribute: the four metrics, then its bias score.
+
+    Args:
+        facts: the attribute's part of ``metrics/<split>.json``.
+        min_count: the samples a rate needed to enter a gap.
+    """
+    few = f"too few faces: a rate needs {min_count}, in two groups at least"
+    rows = []
+    for metric, gap in facts["metrics"].items():
+        values = {e: v for e, v in gap["per_expression"].items() if is_number(v)}
+        title = METRIC_TITLES.get(metric, name(metric))
+        reason = None if is_number(gap["value"]) else few
+        rows.append(GapRow(title, gap, max(values, key=lambda e: values[e], default=None), reason))
+    bias = facts["bias"]
+    return [
+        *rows,
+        GapRow("Bias (their mean)", bias, reason=None if is_number(bias["value"]) else few),
+    ]
+
+
+def region_rows(summary: Mapping[str, Any]) -> list[RegionRow]:
+    """The regions that are present in some face, by falling lift."""
+    regions = {
+        region: facts
+        for region, facts in summary["regions"].items()
+        if is_number(facts["lift"]) and is_number(facts["ior"]) and facts["present"] > 0
+    }
+
+    def ranks(measure: str) -> dict[str, int]:
+        ordered = sorted(regions, key=lambda region: -float(regions[region][measure]))
+        return {region: rank for rank, region in enumerate(ordered, start=1)}
+
+    lift_ranks, ior_ranks = ranks("lift"), ranks("ior")
+    return [
+        RegionRow(
+            region,
+            region_title(region),
+            facts["lift"],
+            facts["ior"],
+            facts.get("share"),
+            facts.get("area"),
+            facts["present"],
+            lift_ranks[region],
+            ior_ranks[region],
+        )
+        for region, facts in sorted(regions.items(), key=lambda item: lift_ranks[item[0]])
+    ]
+
+
+def split_title(split: str) -> str:
+    """A split's name for people."""
+    return SPLIT_TITLES.get(split, name(split))
+
+
+def region_title(region: str) -> str:
+    """A region's name for people."""
+    return REGION_TITLES.get(region, name(region))
+
+
+def worst_group(facts: Mapping[str, Any] | None) -> str:
+    """Which group has the lowest accuracy, and of how many samples.
+
+    >>> worst_group({"attribute": "race", "group": "black", "accuracy": 0.8, "count": 1200})
+    'race = black, 1,200 faces'
+    """
+    if not facts or facts.get("group") is None:
+        return "no group is large enough"
+    attribute = f"{name(facts['attribute'])} = " if facts.get("attribute") else ""
+    return f"{attribute}{name(facts['group'])}, {count(facts.get('count'))} faces"
+
+
+def dropped(record: Mapping[str, Any]) -> str | None:
+    """What was set aside while reading, with the reasons, or None."""
+    reasons = {
+        reason: rows
+        for reason, rows in ((record.get("data") or {}).get("dropped") or {}).items()
+        if rows
+    }
+    if not reasons:
+        return None
+    return "; ".join(f"{count(rows)} {printable(reason)}" for reason, rows in reasons.items())
+
+
+def summary(run: Run) -> RenderableType:
+    """The tables that a training run ends with; they fit 80 columns and need no colour.
+
+    What the run did not leave behind is said in its place.
+    """
+    return Group(*_parts(run))
+
+
+def _parts(run: Run) -> Iterator[RenderableType]:
+    status = run.status
+    yield Text.assemble((printable(run.name), "bold"), f" · {status}")
+    if run.record.get("error"):
+        yield Text(f"Error: {printable(run.record['error'])}", style="red")
+    split = run.headline_split
+    if split is None:
+        yield Text("No metrics: the run ended before a validation or test set was evaluated.")
+        return
+    try:
+        facts = run.metrics_of(split)
+        yield from _metrics(facts)
+    except DataError as error:
+        yield Text(str(error), style="red")
+    yield Text("")
+    try:
+        yield _regions(run.explanation)
+    except DataError as error:
+        yield Text(f"No explanation: {error.what}.")
+    set_aside = dropped(run.record)
+    if set_aside:
+        yield Text(f"Set aside while reading: {set_aside}.")
+
+
+def _metrics(facts: Facts) -> Iterator[RenderableType]:
+    if facts["collapsed"]:
+        yield Text(f"WARNING  {COLLAPSED}", style="bold yellow")
+    yield _headline(facts)
+    yield Text("")
+    yield from _gaps(facts)
+    level = f"{facts['level']:.0%}"
+    yield Text(
+        f"A gap is the largest over expressions, 0 is none; {level} intervals. null: mean and "
+        f"95th percentile of the gap when groups are shuffled; * p < {SIGNIFICANT}.",
+        style="dim",
+    )
+
+
+def _headline(facts: Facts) -> Table:
+    table = _table(f"{split_title(facts['split'])} set, {count(facts['samples'])} faces")
+    table.add_column("", min_width=20, no_wrap=True)
+    table.add_column("value", justify="right")
+    table.add_column("interval", justify="right")
+    table.add_column("")
+    for key, title in (
+        ("accuracy", "Accuracy"),
+        ("mean_class_accuracy", "Mean class accuracy"),
+        ("f1_macro", "F1, macro"),
+    ):
+        table.add_row(title, number(facts[key]["value"]), interval(facts[key]), "")
+    worst, bias = facts["worst_group"], facts["bias"]
+    table.add_row(
+        "Worst group", number((worst or {}).get("accuracy")), "", Text(worst_group(worst))
+    )
+    excess, p = number(bias["excess"], signed=True), probability(bias["p"])
+    null = f"null {number(bias['null_mean'])}, excess {excess}, p {p}"
+    if not is_number(bias["value"]):
+        null = "no attribute has a gap that is defined"
+    table.add_row("Bias score", number(bias["value"]), interval(bias), null)
+    return table
+
+
+def _gaps(facts: Facts) -> Iterator[RenderableType]:
+    """A table per attribute, of equal widths, so that a heading may be as long as it likes."""
+    widths = {"gap": 5, "interval": 11, "null": 5, "p95": 5, "excess": 6, "p": 7}
+    reasons: dict[str, None] = {}
+    yield Text("Gaps between groups", style="bold")
+    for position, (attribute, part) in enumerate(facts["attributes"].items()):
+        table = _table(show_header=position == 0)
+        table.add_column("", width=20)
+        for title, width in widths.items():
+            table.add_column(title, justify="right", width=width)
+        table.add_column("largest in", width=10)
+        rows = gap_rows(part, facts["min_count"])
+        for row in rows:
+            gap = row.facts
+            table.add_row(
+                f"  {row.title}",
+                number(gap["value"]),
+                interval(gap),
+                number(gap["null_mean"]),
+                number(gap["null_p95"]),
+                number(gap["excess"], signed=True),
+                probability(gap["p"]) + (" *" if row.marked else "  "),
+                Text(name(row.worst or "")),
+            )
+        inferred = inferred_label(part)
+        heading = f"{name(attribute)} ({inferred})" if inferred else name(attribute)
+        yield Text(heading, style="bold")
+        yield table
+        reasons |= {row.reason: None for row in rows if row.reason}
+    for reason in reasons:
+        yield Text(f"{MISSING}  {reason}")
+
+
+def _regions(explanation: Mapping[str, Any], top: int = 5) -> Table:
+    rows = region_rows(explanation)
+    method, samples = printable(explanation["method"]), count(explanation["samples"])
+    table = _table(f"Where the model looks most ({method}, {samples} faces)")
+    table.add_column("", min_width=20, no_wrap=True)
+    for title in ("lift", "IoR", "IoR rank", "present in"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for row in rows[:top]:
+        table.add_row(
+            Text(row.title),
+            number(row.lift, 2),
+            number(row.ior),
+            str(row.ior_rank),
+            count(row.present),
+        )
+    return table
+
+
+def _table(title: str | None = None, *, show_header: bool = True) -> Table:
+    return Table(
+        title=None if title is None else Text(title, style="bold"),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=0,
+        show_edge=False,
+        pad_edge=False,
+        show_header=show_header,
+    )

@@ -1,0 +1,318 @@
+"""The training task: data, model, callbacks, fit, audit of the best checkpoint, report."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from fer_lab.errors import ConfigError
+from fer_lab.record import RunRecord, command_line
+
+if TYPE_CHECKING:
+    from pytorch_lightning import Callback, LightningModule, Trainer
+    from pytorch_lightning.loggers import WandbLogger
+
+    from fer_lab.data.datamodule import FaceDataModule
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Training:
+    """What a training leaves in memory, for tests and notebooks to look into."""
+
+    folder: Path
+    model: LightningModule
+    datamodule: FaceDataModule
+    trainer: Trainer
+    metrics: dict[str, float]
+
+
+def main(config_directory: Path) -> int:
+    """Compose the configuration from the command line and train."""
+    entry = hydra.main(version_base="1.3", config_path=str(config_directory), config_name="train")
+    entry(_job)()
+    return 0
+
+
+def _job(cfg: DictConfig) -> None:
+    """One job of Hydra's: only the record's figures go back to a sweep."""
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    train(cfg, folder)
+
+
+def train(cfg: DictConfig, folder: Path) -> Training:
+    """Train, audit and report as configured; everything is left in ``folder``.
+
+    Args:
+        cfg: the composed configuration of ``conf/train.yaml``.
+        folder: the run's folder, which exists.
+
+    Raises:
+        FerLabError: for a mistake in the configuration or the data; the record then says
+            ``failed`` and why.
+    """
+    primary = int(os.environ.get("LOCAL_RANK", "0")) == 0
+    _refuse_unsafe_sweep(cfg)
+    _quiet()
+    record = RunRecord(folder, _identity(cfg), write=primary)
+    logger: WandbLogger | None = None
+    try:
+        with _cause_of_exit():
+            logger = _logger(cfg, folder, record) if primary else None
+            training = _train(cfg, folder, record, logger)
+    except BaseException as error:
+        interrupted = isinstance(error, KeyboardInterrupt)
+        status = "interrupted" if interrupted else "failed"
+        reason = "stopped by Ctrl-C" if interrupted else f"{type(error).__name__}: {error}"
+        record.close(status, reason)
+        _finish(logger, exit_code=130 if interrupted else 1)
+        if primary:
+            _say_what_is_left(folder, interrupted=interrupted)
+        raise
+    record.close("finished")
+    if primary:
+        _report(folder, logger)
+    _finish(logger, exit_code=0)
+    return training
+
+
+def _train(
+    cfg: DictConfig, folder: Path, record: RunRecord, logger: WandbLogger | None
+) -> Training:
+    """The linear part: seed, data, model, callbacks, trainer, fit, audit, test."""
+    from hydra.utils import instantiate
+    from pytorch_lightning import seed_everything
+
+    from fer_lab.callbacks import History
+
+    seed_everything(cfg.seed, workers=True, verbose=False)
+    with record.timed("data"):
+        datamodule: FaceDataModule = instantiate(cfg.data, _convert_="all")
+        datamodule.prepare_data()
+        datamodule.setup("fit")
+    record.update(**_data_facts(datamodule))
+    for warning in datamodule.warnings:
+        log.warning("note: %s", warning)
+    model: LightningModule = instantiate(
+        cfg.model,
+        _convert_="all",
+        num_classes=len(datamodule.classes),
+        classes=list(datamodule.classes),
+        image_size=datamodule.image_size,
+    )
+    callbacks = build_callbacks(cfg)
+    trainer: Trainer = instantiate(
+        cfg.trainer,
+        _convert_="all",
+        default_root_dir=str(folder),
+        callbacks=callbacks,
+        logger=[History(folder), *([logger] if logger else [])],
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+        enable_model_summary=False,
+        inference_mode=True,
+    )
+    log.info(
+        "%s: %s images to learn from, %s to validate, %s to test; %s parameters; %s",
+        cfg.name,
+        *(f"{len(rows):,}" for rows in _rows(datamodule)),
+        f"{sum(p.numel() for p in model.parameters()):,}",
+        trainer.strategy.root_device,
+    )
+    last = folder / "checkpoints" / "last.ckpt"
+    resumed = str(last) if cfg.resume is not None and last.is_file() else None
+    with record.timed("fit"):
+        trainer.fit(model, datamodule=datamodule, ckpt_path=resumed, weights_only=True)
+    metrics = _figures(trainer)
+    best = folder / "checkpoints" / "best.ckpt"
+    chosen = str(best) if best.is_file() else None
+    with record.timed("test"):
+        if len(datamodule.val_rows):
+            trainer.validate(
+                model, datamodule=datamodule, ckpt_path=chosen, verbose=False, weights_only=True
+            )
+            metrics |= _figures(trainer)
+        if len(datamodule.test_rows):
+            trainer.test(
+                model, datamodule=datamodule, ckpt_path=chosen, verbose=False, weights_only=True
+            )
+            metrics |= _figures(trainer)
+    record.update(
+        summary={k: v for k, v in metrics.items() if v == v},
+        images_per_second=_images_per_second(callbacks),
+    )
+    return Training(folder, model, datamodule, trainer, metrics)
+
+
+def build_callbacks(cfg: DictConfig) -> list[Callback]:
+    """The callbacks named in ``cfg.callbacks``; one set to null, or not explained, is left out."""
+    from hydra.utils import instantiate
+
+    explained = cfg.explain.get("method") is not None
+    return [
+        instantiate(part, _convert_="all")
+        for name, part in cfg.callbacks.items()
+        if part is not None and (explained or name != "regions")
+    ]
+
+
+def _refuse_unsafe_sweep(cfg: DictConfig) -> None:
+    """Several processes inside a sweep rerun the sweep or train on a part of the data."""
+    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+        strategy, devices = str(cfg.trainer.strategy), str(cfg.trainer.devices)
+        if "spawn" not in strategy and (strategy.startswith("ddp") or devices not in ("1", "auto")):
+            raise ConfigError(
+                "several processes inside a multirun train wrongly without saying so",
+                where=f"trainer.strategy={strategy} trainer.devices={devices}",
+                hint="use trainer=auto in a sweep, or start each DDP job as a run of its own",
+            )
+
+
+def _identity(cfg: DictConfig) -> dict[str, Any]:
+    """What is known of a run before it starts; a resumed run keeps the choices it was made of."""
+    resumed = cfg.resume is not None
+    choices = {
+        group: option
+        for group, option in HydraConfig.get().runtime.choices.items()
+        if not group.startswith("hydra") and option is not None
+    }
+    identity: dict[str, Any] = {
+        "name": cfg.name,
+        "task": "train",
+        "seed": cfg.seed,
+        "tags": list(cfg.tags),
+        "notes": cfg.notes,
+    }
+    if not resumed:
+        identity |= {"choices": choices, "command": command_line()}
+    return identity
+
+
+def _data_facts(datamodule: FaceDataModule) -> dict[str, Any]:
+    train, val, test = (len(rows) for rows in _rows(datamodule))
+    return {
+        "fingerprint": datamodule.fingerprint,
+        "classes": list(datamodule.classes),
+        "groups": {name: list(groups) for name, groups in datamodule.groups.items()},
+        "data": {"train": train, "val": val, "test": test, "dropped": dict(datamodule.dropped)},
+    }
+
+
+def _rows(datamodule: FaceDataModule) -> tuple[Any, Any, Any]:
+    return datamodule.train_rows, datamodule.val_rows, datamodule.test_rows
+
+
+def _figures(trainer: Trainer) -> dict[str, float]:
+    return {name: float(value) for name, value in trainer.callback_metrics.items()}
+
+
+def _images_per_second(callbacks: list[Callback]) -> float | None:
+    from fer_lab.callbacks import Throughput
+
+    rates = [c.images_per_second for c in callbacks if isinstance(c, Throughput)]
+    return rates[0] if rates else None
+
+
+class _cause_of_exit:  # noqa: N801 - reads as a statement
+    """Lightning turns Ctrl-C into ``SystemExit``; callers want the cause."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, SystemExit) and isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from error
+
+
+def _logger(cfg: DictConfig, folder: Path, record: RunRecord) -> WandbLogger | None:
+    """The W&B logger of this run, or None; a resumed run goes on under its id."""
+    if cfg.logger.kind == "none":
+        return None
+    os.environ.setdefault("WANDB_SILENT", "true")
+    os.environ.setdefault("WANDB_CONSOLE", "off")
+    import wandb
+    from pytorch_lightning.loggers import WandbLogger
+
+    sweep = HydraConfig.get().mode == RunMode.MULTIRUN
+    group = cfg.logger.group or (Path(HydraConfig.get().sweep.dir).as_posix() if sweep else None)
+    known: Mapping[str, Any] = record.content.get("wandb") or {}
+    identity = known.get("id") or wandb.util.generate_id()
+    logger = WandbLogger(
+        name=cfg.name,
+        save_dir=str(folder),
+        id=identity,
+        project=cfg.logger.project,
+        entity=cfg.logger.entity,
+        mode=cfg.logger.mode,
+        group=group,
+        tags=list(cfg.tags) or None,
+        notes=cfg.notes,
+        resume="allow" if known and cfg.logger.mode == "online" else None,
+        config=OmegaConf.to_container(cfg, resolve=True),
+    )
+    run = logger.experiment
+    record.update(wandb={"id": identity, "mode": cfg.logger.mode, "path": run.settings.sync_dir})
+    return logger
+
+
+def _finish(logger: WandbLogger | None, *, exit_code: int) -> None:
+    if logger is not None:
+        logger.experiment.finish(exit_code=exit_code)
+
+
+def _report(folder: Path, logger: WandbLogger | None) -> None:
+    """Figures, page, W&B pictures, and the table on the terminal."""
+    from rich.console import Console
+
+    from fer_lab.report.figures import write_figures
+    from fer_lab.report.page import write_page
+    from fer_lab.report.run import load_run
+    from fer_lab.report.tables import summary
+
+    run = load_run(folder)
+    figures = write_figures(run)
+    page = write_page(run)
+    if logger is not None:
+        import wandb
+
+        logger.experiment.log({f"figures/{path.stem}": wandb.Image(str(path)) for path in figures})
+    console = Console()
+    console.print(summary(run))
+    console.print(f"report: {page}", soft_wrap=True)
+
+
+def _say_what_is_left(folder: Path, *, interrupted: bool) -> None:
+    kept = sorted(path.name for path in (folder / "checkpoints").glob("*.ckpt"))
+    word = "interrupted" if interrupted else "failed"
+    print(f"\nrun {word}: {folder}", file=sys.stderr)
+    if kept:
+        print(f"  kept: {', '.join(kept)}", file=sys.stderr)
+    if interrupted:
+        print(f"  go on: fer-lab train resume={folder}", file=sys.stderr)
+
+
+def _quiet() -> None:
+    """Silence what libraries say about themselves; warnings about the user's data stay."""
+    for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for pattern in (
+        r".*does not have many workers.*",
+        r".*number of training batches.*",
+        r".*Checkpoint directory.*exists and is not empty.*",
+        r".*LeafSpec.*",
+        r".*pynvml.*",
+        r".*isinstance\(treespec.*",
+    ):
+        warnings.filterwarnings("ignore", pattern)
