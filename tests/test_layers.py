@@ -48,9 +48,9 @@ def backward_imports(package: Path) -> list[str]:
         own = path.relative_to(package).parts[0].removesuffix(".py")
         if own == "__init__":  # the names that people import, resolved when first used
             continue
-        for part in imported_parts(path.read_text()):
-            if part in DEPTH and DEPTH[part] > DEPTH[own]:
-                found.append(f"{path.relative_to(package)} -> {part}")
+        parts = sorted(imported_parts(path.read_text()))
+        later = [part for part in parts if DEPTH.get(part, 0) > DEPTH[own]]
+        found += [f"{path.relative_to(package)} -> {part}" for part in later]
     return found
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fer_lab.report.run import Run as Run, load_run as load_run, runs as runs
+    from fer_lab.report.run import Run as Run
+    from fer_lab.report.run import load_run as load_run
+    from fer_lab.report.run import runs as runs
 
 __version__ = "0.1.0"
 

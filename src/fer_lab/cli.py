@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 
-from fer_lab.errors import ConfigError, FerLabError
+from fer_lab.errors import ConfigError, FerLabError, near_miss
 
 TASKS = {"train": "train a classifier, audit it, test it, write its report"}
 
@@ -85,8 +85,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _unknown_task(task: str) -> ConfigError:
-    from fer_lab.configuration import near_miss
-
     near = near_miss(task, list(TASKS))
     return ConfigError(
         f"there is no task {task!r}",
@@ -118,9 +116,11 @@ def _run(task: str, overrides: list[str]) -> int:
         with _hydra_arguments(overrides):
             result = import_module(f"fer_lab.{task}").main(directory)
     except HydraException as error:
-        raise _explained(error, task, overrides) from error
+        raise _explained(error, task) from error
     except OmegaConfBaseException as error:
-        raise ConfigError(str(error).splitlines()[0], where=getattr(error, "full_key", None)) from error
+        raise ConfigError(
+            str(error).splitlines()[0], where=getattr(error, "full_key", None)
+        ) from error
     except OSError as error:
         if isinstance(error, (PermissionError, NotADirectoryError)) or error.errno in (28, 30):
             raise FerLabError(
@@ -150,10 +150,11 @@ def _hydra_arguments(overrides: Sequence[str]) -> Iterator[None]:
 def _resumed(overrides: list[str]) -> list[str]:
     """Continue in a run's folder with the configuration that is stored there."""
     from fer_lab.configuration import config_directory
-    from fer_lab.record import find_resumable, read_record
+    from fer_lab.record import find_resumable
 
     wanted = next(word for word in overrides if word.startswith("resume="))
-    folder = find_resumable(wanted.removeprefix("resume="))
+    run = find_resumable(wanted.removeprefix("resume="))
+    folder = run.path.resolve()
     return [
         "--config-path",
         str(folder / ".hydra"),
@@ -166,7 +167,7 @@ def _resumed(overrides: list[str]) -> list[str]:
         "hydra.output_subdir=null",
         f"hydra.run.dir={_quoted(str(folder))}",
         f"resume={_quoted(str(folder))}",
-        f"name={_quoted(read_record(folder)['name'])}",
+        f"name={_quoted(run.name)}",
         *(word for word in overrides if word != wanted),
     ]
 
@@ -176,16 +177,16 @@ def _quoted(value: str) -> str:
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
-def _explained(error: Exception, task: str, overrides: Sequence[str]) -> ConfigError:
+def _explained(error: Exception, task: str) -> ConfigError:
     """Hydra's own words, with the option or key that was probably meant."""
     text = str(error).strip()
     if error.__cause__ is not None and str(error.__cause__).strip() not in text:
         text += f"\n{str(error.__cause__).strip().splitlines()[0]}"
-    return ConfigError(text, hint=_meant(text, task, overrides))
+    return ConfigError(text, hint=_meant(text, task))
 
 
-def _meant(message: str, task: str, overrides: Sequence[str]) -> str:
-    from fer_lab.configuration import group_options, near_miss
+def _meant(message: str, task: str) -> str:
+    from fer_lab.configuration import group_options
 
     listing = f"`fer-lab {task} --help` lists what can be set"
     groups = group_options()
@@ -209,7 +210,7 @@ def _known_keys(task: str) -> list[str]:
     from fer_lab.configuration import config_directory
 
     def dotted(node: DictConfig, prefix: str) -> Iterator[str]:
-        for key in node:
+        for key in map(str, node):
             yield f"{prefix}{key}"
             value = node._get_node(key)
             if isinstance(value, DictConfig) and not value._is_none():

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from omegaconf import OmegaConf
@@ -27,18 +26,8 @@ def group_options() -> dict[str, list[str]]:
     return groups
 
 
-def near_miss(name: str, candidates: list[str]) -> str | None:
-    """The candidate that is spelt most like ``name``, if one is.
-
-    >>> near_miss("femal", ["female", "male"])
-    'female'
-    """
-    found = difflib.get_close_matches(name, candidates, n=1, cutoff=0.6)
-    return found[0] if found else None
-
-
-@lru_cache(maxsize=None)
-def _fresh_folder(path: str) -> str:
+@cache
+def fresh_folder(path: str) -> str:
     """Claim ``path``, or ``path-2`` and so on, for this process alone."""
     candidate, number = Path(path), 1
     while True:
@@ -58,5 +47,5 @@ def register_resolvers() -> None:
 
     Two runs started within one second must not share a folder: the folder is claimed by making it.
     """
-    OmegaConf.register_new_resolver("fresh_folder", _fresh_folder, replace=True)
+    OmegaConf.register_new_resolver("fresh_folder", fresh_folder, replace=True)
     OmegaConf.register_new_resolver("join", lambda names: "+".join(names), replace=True)

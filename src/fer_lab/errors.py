@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class FerLabError(Exception):
     """A mistake of the user's or of their data, shown without a traceback.
@@ -37,3 +40,13 @@ class ConfigError(FerLabError):
 
 class TrainingDivergedError(FerLabError):
     """The loss is no longer a number."""
+
+
+def near_miss(name: str, candidates: Iterable[str]) -> str | None:
+    """The candidate that is spelt most like ``name``, if one is.
+
+    >>> near_miss("femal", ["female", "male"])
+    'female'
+    """
+    found = difflib.get_close_matches(name, list(candidates), n=1, cutoff=0.6)
+    return found[0] if found else None

@@ -5,7 +5,6 @@ A run that is killed cannot say so: it is found as ``running`` with a dead proce
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import socket
@@ -19,8 +18,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from fer_lab.errors import ConfigError, DataError
+from fer_lab.errors import ConfigError
 from fer_lab.files import write_json
+from fer_lab.report.run import Run, load_run, runs
 
 RECORD = "run.json"
 
@@ -43,7 +43,7 @@ class RunRecord:
         self.folder = folder
         self._write = write
         self._started = time.monotonic()
-        earlier = read_record(folder) if (folder / RECORD).is_file() else {}
+        earlier = load_run(folder).record if (folder / RECORD).is_file() else {}
         self.content: dict[str, Any] = {
             **earlier,
             **content,
@@ -51,11 +51,12 @@ class RunRecord:
             "error": None,
             "pid": os.getpid(),
             "host": socket.gethostname(),
-            "started": earlier.get("started", _now()),
+            "started": _now(),
             "ended": None,
             "versions": _versions(),
             "git": _git(),
-            "resumed": earlier.get("resumed", -1) + 1 if earlier else 0,
+            "first_started": earlier.get("first_started", _now()),
+            "resumed": earlier.get("resumed", 0) + bool(earlier),
         }
         self.durations: dict[str, float] = dict(earlier.get("durations", {}))
         self._earlier_total = self.durations.get("total", 0.0)
@@ -87,39 +88,8 @@ class RunRecord:
         self.update(status=status, error=error, ended=_now())
 
 
-def read_record(folder: Path) -> dict[str, Any]:
-    """The content of a run's ``run.json``.
-
-    Raises:
-        DataError: when there is none or it is not JSON.
-    """
-    path = folder / RECORD
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(
-            "not a run's folder", where=path, hint="name a folder that holds run.json"
-        ) from error
-    if not isinstance(content, dict):
-        raise DataError("run.json holds no record", where=path)
-    return content
-
-
-def process_is_alive(record: Mapping[str, Any]) -> bool:
-    """Whether the process that wrote a ``running`` record still lives; unknown hosts count as alive."""
-    if record.get("host") != socket.gethostname():
-        return True
-    try:
-        os.kill(int(record["pid"]), 0)
-    except (ProcessLookupError, KeyError, ValueError):
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def find_resumable(wanted: str, roots: tuple[str, ...] = ("outputs", "multirun")) -> Path:
-    """The folder to go on in.
+def find_resumable(wanted: str, roots: tuple[str, ...] = ("outputs", "multirun")) -> Run:
+    """The run to go on with.
 
     Args:
         wanted: a run's folder, or ``last``: the newest run that was interrupted, or that says
@@ -128,44 +98,34 @@ def find_resumable(wanted: str, roots: tuple[str, ...] = ("outputs", "multirun")
 
     Raises:
         ConfigError: when there is no such run, it has ended, or it still runs.
+        DataError: when the folder holds no run.
     """
     if wanted == "last":
-        found = []
-        for root in roots:
-            for path in Path(root).rglob(RECORD):
-                record = _readable(path.parent)
-                if record and _resumable(record):
-                    found.append((record["started"], path.parent))
+        found = [
+            load_run(path) for root in roots if Path(root).is_dir() for path in _interrupted(root)
+        ]
         if not found:
             raise ConfigError(
                 "no run to resume",
                 where=", ".join(str(Path(root).resolve()) for root in roots),
                 hint="resume=last takes interrupted runs only; name another as resume=FOLDER",
             )
-        return max(found)[1].resolve()
-    folder = Path(wanted).expanduser().resolve()
-    record = read_record(folder)
-    if record.get("status") == "finished":
-        raise ConfigError("that run has finished", where=folder, hint="start a new one")
-    if record.get("status") == "running" and process_is_alive(record):
+        return max(found, key=lambda run: str(run.record.get("started")))
+    run = load_run(Path(wanted).expanduser())
+    if run.status == "finished":
+        raise ConfigError("that run has finished", where=run.path, hint="start a new one")
+    if run.status == "running":
         raise ConfigError(
-            f"that run is still running, as process {record.get('pid')} on {record.get('host')}",
-            where=folder,
+            f"that run still runs, as process {run.record.get('pid')} on {run.record.get('host')}",
+            where=run.path,
             hint="stop it first, or wait for it",
         )
-    return folder
+    return run
 
 
-def _readable(folder: Path) -> dict[str, Any] | None:
-    try:
-        return read_record(folder)
-    except DataError:
-        return None
-
-
-def _resumable(record: Mapping[str, Any]) -> bool:
-    status = record.get("status")
-    return status == "interrupted" or (status == "running" and not process_is_alive(record))
+def _interrupted(root: str) -> list[str]:
+    table = runs(root)
+    return [str(path) for path in table.loc[table["status"] == "interrupted", "path"]]
 
 
 def _now() -> str:

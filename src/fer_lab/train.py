@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
+import secrets
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,15 +18,18 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from fer_lab.errors import ConfigError
-from fer_lab.record import RunRecord, command_line
 
 if TYPE_CHECKING:
     from pytorch_lightning import Callback, LightningModule, Trainer
     from pytorch_lightning.loggers import WandbLogger
 
     from fer_lab.data.datamodule import FaceDataModule
+    from fer_lab.record import RunRecord
+    from fer_lab.report.run import Run
 
 log = logging.getLogger(__name__)
+
+_EXIT_CODES = {"finished": 0, "failed": 1, "interrupted": 130}
 
 
 @dataclass
@@ -63,28 +67,31 @@ def train(cfg: DictConfig, folder: Path) -> Training:
         FerLabError: for a mistake in the configuration or the data; the record then says
             ``failed`` and why.
     """
+    from fer_lab.record import RunRecord
+
     primary = int(os.environ.get("LOCAL_RANK", "0")) == 0
     _refuse_unsafe_sweep(cfg)
     _quiet()
     record = RunRecord(folder, _identity(cfg), write=primary)
     logger: WandbLogger | None = None
+    status, reason = "failed", None
     try:
-        with _cause_of_exit():
+        with _interrupts_by_name():
             logger = _logger(cfg, folder, record) if primary else None
             training = _train(cfg, folder, record, logger)
-    except BaseException as error:
-        interrupted = isinstance(error, KeyboardInterrupt)
-        status = "interrupted" if interrupted else "failed"
-        reason = "stopped by Ctrl-C" if interrupted else f"{type(error).__name__}: {error}"
-        record.close(status, reason)
-        _finish(logger, exit_code=130 if interrupted else 1)
-        if primary:
-            _say_what_is_left(folder, interrupted=interrupted)
+        status = "finished"
+    except KeyboardInterrupt as error:
+        status, reason = "interrupted", str(error) or "stopped by Ctrl-C"
         raise
-    record.close("finished")
-    if primary:
-        _report(folder, logger)
-    _finish(logger, exit_code=0)
+    except BaseException as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise
+    finally:
+        record.close(status, reason)
+        if primary:
+            _report(folder, logger, status)
+        if logger is not None:
+            logger.experiment.finish(exit_code=_EXIT_CODES[status])
     return training
 
 
@@ -182,6 +189,8 @@ def _refuse_unsafe_sweep(cfg: DictConfig) -> None:
 
 def _identity(cfg: DictConfig) -> dict[str, Any]:
     """What is known of a run before it starts; a resumed run keeps the choices it was made of."""
+    from fer_lab.record import command_line
+
     resumed = cfg.resume is not None
     choices = {
         group: option
@@ -225,15 +234,19 @@ def _images_per_second(callbacks: list[Callback]) -> float | None:
     return rates[0] if rates else None
 
 
-class _cause_of_exit:  # noqa: N801 - reads as a statement
-    """Lightning turns Ctrl-C into ``SystemExit``; callers want the cause."""
+@contextmanager
+def _interrupts_by_name() -> Iterator[None]:
+    """Lightning turns Ctrl-C and SIGTERM into ``SystemExit``; callers want the cause."""
+    from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, SystemExit) and isinstance(error.__context__, KeyboardInterrupt):
+    try:
+        yield
+    except SIGTERMException as error:
+        raise KeyboardInterrupt("stopped by SIGTERM") from error
+    except SystemExit as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from error
+        raise
 
 
 def _logger(cfg: DictConfig, folder: Path, record: RunRecord) -> WandbLogger | None:
@@ -242,13 +255,12 @@ def _logger(cfg: DictConfig, folder: Path, record: RunRecord) -> WandbLogger | N
         return None
     os.environ.setdefault("WANDB_SILENT", "true")
     os.environ.setdefault("WANDB_CONSOLE", "off")
-    import wandb
     from pytorch_lightning.loggers import WandbLogger
 
     sweep = HydraConfig.get().mode == RunMode.MULTIRUN
     group = cfg.logger.group or (Path(HydraConfig.get().sweep.dir).as_posix() if sweep else None)
     known: Mapping[str, Any] = record.content.get("wandb") or {}
-    identity = known.get("id") or wandb.util.generate_id()
+    identity = known.get("id") or secrets.token_hex(4)
     logger = WandbLogger(
         name=cfg.name,
         save_dir=str(folder),
@@ -267,13 +279,11 @@ def _logger(cfg: DictConfig, folder: Path, record: RunRecord) -> WandbLogger | N
     return logger
 
 
-def _finish(logger: WandbLogger | None, *, exit_code: int) -> None:
-    if logger is not None:
-        logger.experiment.finish(exit_code=exit_code)
+def _report(folder: Path, logger: WandbLogger | None, status: str) -> None:
+    """Figures, page, W&B pictures, and what the terminal ends with.
 
-
-def _report(folder: Path, logger: WandbLogger | None) -> None:
-    """Figures, page, W&B pictures, and the table on the terminal."""
+    A report that cannot be made takes nothing from the run: the facts are written by then.
+    """
     from rich.console import Console
 
     from fer_lab.report.figures import write_figures
@@ -281,26 +291,63 @@ def _report(folder: Path, logger: WandbLogger | None) -> None:
     from fer_lab.report.run import load_run
     from fer_lab.report.tables import summary
 
-    run = load_run(folder)
-    figures = write_figures(run)
-    page = write_page(run)
-    if logger is not None:
-        import wandb
+    console = Console(stderr=status != "finished")
+    try:
+        run = load_run(folder)
+        figures = write_figures(run)
+        page = write_page(run)
+        if logger is not None:
+            import wandb
 
-        logger.experiment.log({f"figures/{path.stem}": wandb.Image(str(path)) for path in figures})
-    console = Console()
-    console.print(summary(run))
-    console.print(f"report: {page}", soft_wrap=True)
+            pictures = {f"figures/{path.stem}": wandb.Image(str(path)) for path in figures}
+            if pictures:
+                logger.experiment.log(pictures)
+            logger.experiment.summary.update(_intervals(run))
+        if status == "finished":
+            console.print(summary(run))
+        console.print(f"report: {page}", soft_wrap=True, highlight=False)
+    except Exception:
+        log.exception("the report could not be made; the run's facts are in %s", folder)
+    if status != "finished":
+        kept = sorted(path.name for path in (folder / "checkpoints").glob("*.ckpt"))
+        lines = [f"run {status}: {folder}", *([f"  kept: {', '.join(kept)}"] if kept else [])]
+        if status == "interrupted":
+            lines.append(f"  go on: fer-lab train resume='{folder}'")
+        console.print("\n".join(lines), soft_wrap=True, highlight=False)
 
 
-def _say_what_is_left(folder: Path, *, interrupted: bool) -> None:
-    kept = sorted(path.name for path in (folder / "checkpoints").glob("*.ckpt"))
-    word = "interrupted" if interrupted else "failed"
-    print(f"\nrun {word}: {folder}", file=sys.stderr)
-    if kept:
-        print(f"  kept: {', '.join(kept)}", file=sys.stderr)
-    if interrupted:
-        print(f"  go on: fer-lab train resume={folder}", file=sys.stderr)
+def _intervals(run: Run) -> dict[str, float]:
+    """Every figure that has an interval or a null, flat: what W&B's summary shows of the facts."""
+    flat: dict[str, float] = {}
+
+    def walk(name: str, node: object) -> None:
+        if not isinstance(node, Mapping):
+            return
+        if "low" in node and "value" in node:
+            flat.update(
+                {
+                    f"{name}/{part}": number
+                    for part, number in node.items()
+                    if isinstance(number, float) and part != "value"
+                }
+            )
+        else:
+            for part, below in node.items():
+                walk(f"{name}/{part}", below)
+
+    split = run.headline_split
+    if split is not None:
+        walk(split, run.metrics_of(split))
+        for region, figures in _explained_regions(run).items():
+            flat |= {f"{split}/{name}/{region}": figures[name] for name in ("ior", "lift")}
+    return flat
+
+
+def _explained_regions(run: Run) -> Mapping[str, Mapping[str, float]]:
+    if not (run.path / "explanations" / "summary.json").is_file():
+        return {}
+    regions: Mapping[str, Mapping[str, float]] = run.explanation["regions"]
+    return regions
 
 
 def _quiet() -> None:

@@ -357,8 +357,10 @@ def explanations(
     folder.mkdir(parents=True, exist_ok=True)
     weight = {"mouth": 2.4, "u_lip": 2.2, "l_lip": 2.0, "l_brow": 1.7, "r_brow": 1.6, "nose": 1.2}
     rare = {"eye_g": 0.3, "hat": 0.1, "neck_l": 0.0, "ear_r": 0.2, "mouth": 0.6}
-    attribute, names = next(iter(groups.items()))
-    member = rng.choice(list(names), size=faces)
+    members = {
+        attribute: rng.choice(list(names), size=faces) for attribute, names in groups.items()
+    }
+    attribute, first = next((attribute, names[0]) for attribute, names in groups.items())
     rows = []
     for face in range(faces):
         heat = rng.uniform(0.2, 0.4)
@@ -366,7 +368,7 @@ def explanations(
             if rng.random() >= rare.get(region, 1.0):
                 continue
             lift = weight.get(region, 0.5 if region == "background" else 0.8)
-            lift *= rng.uniform(0.8, 1.2) * (1.3 if member[face] == names[0] else 1.0)
+            lift *= rng.uniform(0.8, 1.2) * (1.3 if members[attribute][face] == first else 1.0)
             area = 0.3 if region in ("background", "skin") else 0.02
             rows.append(
                 {
@@ -397,7 +399,14 @@ def explanations(
             for region in REGIONS
         }
 
-    group_of = tidy["id"].str[-5:].astype(int).map(lambda face: member[face])
+    face_of = tidy["id"].str[-5:].astype(int).to_numpy()
+    by_group = {
+        attribute: {
+            name: means(tidy[members[attribute][face_of] == name], ["ior", "lift"])
+            for name in names
+        }
+        for attribute, names in groups.items()
+    }
     write_json(
         folder / "summary.json",
         {
@@ -409,9 +418,7 @@ def explanations(
             "samples": faces,
             "all_zero_maps": 3,
             "regions": means(tidy, measures),
-            "by_group": {
-                attribute: {name: means(tidy[group_of == name], ["ior", "lift"]) for name in names}
-            },
+            "by_group": by_group,
         },
     )
     patches: dict[str, npt.NDArray[Any]] = {}

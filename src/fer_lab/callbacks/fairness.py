@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import LightningModule, Trainer
 
-from fer_lab.callbacks.stages import audited_split, face_data
+from fer_lab.callbacks.stages import EvaluationCallback, audited_split, face_data
 from fer_lab.data.vocabulary import UNKNOWN
 from fer_lab.files import write_json
 from fer_lab.metrics import FairnessReport
 
 
-class FairnessAudit(Callback):
+class FairnessAudit(EvaluationCallback):
     """Log METHODS 1 per epoch, write ``metrics/{val,test}.json`` for the chosen checkpoint.
 
     Args:
@@ -42,33 +42,21 @@ class FairnessAudit(Callback):
         self.seed = seed
         self._report: FairnessReport | None = None
 
-    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: D102
+    def start(self, trainer: Trainer, model: LightningModule, split: str) -> None:
         if self._report is None:
             data = face_data(trainer)
             self._report = FairnessReport(data.classes, data.groups, min_count=self.min_count)
-        self._report.to(pl_module.device).reset()
+        self._report.to(model.device).reset()
 
-    on_test_epoch_start = on_validation_epoch_start
-
-    def on_validation_batch_end(  # noqa: D102
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: Any
-    ) -> None:
+    def batch(self, trainer: Trainer, model: LightningModule, outputs: Any, batch: Any) -> None:
         assert self._report is not None
         self._report.update(outputs["logits"].argmax(dim=1), batch["label"], batch["group"])
 
-    on_test_batch_end = on_validation_batch_end
-
-    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: D102
-        self._conclude(trainer, pl_module, "val")
-
-    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: D102
-        self._conclude(trainer, pl_module, "test")
-
-    def _conclude(self, trainer: Trainer, pl_module: LightningModule, split: str) -> None:
+    def end(self, trainer: Trainer, model: LightningModule, split: str) -> None:
         assert self._report is not None
         scalars = self._report.compute()
         # The model logs its own accuracy; the same name twice would be an error.
-        pl_module.log_dict(
+        model.log_dict(
             {f"{split}/{name}": value for name, value in scalars.items() if name != "accuracy"},
             sync_dist=False,
         )

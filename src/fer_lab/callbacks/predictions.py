@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
-from fer_lab.callbacks.stages import audited_split, face_data, write_joined
+from fer_lab.callbacks.stages import EvaluationCallback, audited_split, face_data, write_joined
 from fer_lab.data.manifest import attribute_column
 
 
-class PredictionWriter(Callback):
+class PredictionWriter(EvaluationCallback):
     """Write ``predictions/{val,test}.parquet`` after each pass over the chosen checkpoint.
 
     Columns: ``id``, ``dataset``, ``label`` and ``prediction`` (names), ``prob_<class>`` (float32),
@@ -30,25 +30,18 @@ class PredictionWriter(Callback):
         self._index: list[Tensor] = []
         self._probabilities: list[Tensor] = []
 
-    def on_validation_batch_end(  # noqa: D102
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: Any
-    ) -> None:
+    def start(self, trainer: Trainer, model: LightningModule, split: str) -> None:
+        self._index, self._probabilities = [], []
+
+    def batch(self, trainer: Trainer, model: LightningModule, outputs: Any, batch: Any) -> None:
         if audited_split(trainer) is not None:
             self._index.append(batch["index"])
             self._probabilities.append(outputs["logits"].float().softmax(dim=1))
 
-    on_test_batch_end = on_validation_batch_end
-
-    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: D102
-        split = audited_split(trainer)
-        if split is not None:
-            frame = self._frame(trainer)
-            write_joined(
-                trainer, frame, self.folder / "predictions" / f"{split}.parquet", by=["id"]
-            )
-            self._index, self._probabilities = [], []
-
-    on_test_epoch_end = on_validation_epoch_end
+    def end(self, trainer: Trainer, model: LightningModule, split: str) -> None:
+        if audited_split(trainer) is not None:
+            path = self.folder / "predictions" / f"{split}.parquet"
+            write_joined(trainer, self._frame(trainer), path, by=["id"])
 
     def _frame(self, trainer: Trainer) -> pd.DataFrame:
         data = face_data(trainer)

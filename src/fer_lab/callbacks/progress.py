@@ -8,9 +8,14 @@ from typing import Any
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import ProgressBar
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.progress import Progress as Bars
-from rich.progress import TimeRemainingColumn
 
 _SHOWN = {
     "train/loss": "loss",
@@ -70,13 +75,13 @@ class Progress(ProgressBar):
         if self._bars is not None:
             self._bars.advance(self._task)
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: D102
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         batches = trainer.num_training_batches
         epochs = trainer.max_epochs if trainer.max_epochs is not None else -1
         total = math.inf if epochs < 0 else epochs * batches
         self._open("training", total, int(trainer.current_epoch * batches))
 
-    def on_train_batch_end(self, *_: Any) -> None:  # noqa: D102
+    def on_train_batch_end(self, *_: Any) -> None:
         self._advance()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -95,31 +100,31 @@ class Progress(ProgressBar):
         last = f"/{trainer.max_epochs}" if trainer.max_epochs and trainer.max_epochs > 0 else ""
         self._console.print(f"epoch {epoch}{last}  {figures}", highlight=False)
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: D102
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._begun:
             self._say(trainer, trainer.current_epoch)
         self._close()
 
-    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: D102
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.validating:
             self._open("validation", sum(trainer.num_val_batches))
 
-    def on_validation_batch_end(self, trainer: Trainer, *_: Any) -> None:  # noqa: D102
+    def on_validation_batch_end(self, trainer: Trainer, *_: Any) -> None:
         if trainer.validating:
             self._advance()
 
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: D102
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.validating:
             self._close()
 
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: D102
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._open("test", sum(trainer.num_test_batches))
 
-    def on_test_batch_end(self, *_: Any) -> None:  # noqa: D102
+    def on_test_batch_end(self, *_: Any) -> None:
         self._advance()
 
-    def on_test_end(self, *_: Any) -> None:  # noqa: D102
+    def on_test_end(self, *_: Any) -> None:
         self._close()
 
-    def on_exception(self, *_: Any) -> None:  # noqa: D102
+    def on_exception(self, *_: Any) -> None:
         self._close()

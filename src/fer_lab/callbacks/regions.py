@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
-from fer_lab.callbacks.stages import audited_split, face_data, write_joined
+from fer_lab.callbacks.stages import EvaluationCallback, audited_split, face_data, write_joined
 from fer_lab.data.manifest import attribute_column
 from fer_lab.data.vocabulary import REGIONS
-from fer_lab.explain import explain_prediction, grid_size
+from fer_lab.explain.attribution import explain_prediction, method_for
 from fer_lab.explain.patches import PatchCollector
 from fer_lab.explain.regions import region_statistics
 from fer_lab.explain.summary import FIGURES, summarise, tidy
@@ -25,7 +25,7 @@ from fer_lab.files import atomic_path, write_json
 log = logging.getLogger(__name__)
 
 
-class RegionSummaries(Callback):
+class RegionSummaries(EvaluationCallback):
     """Log region IoR per epoch on fixed images, summarise the whole test set at the end.
 
     During training, ``val/ior/<region>`` and ``val/lift/<region>`` come from at most
@@ -77,45 +77,41 @@ class RegionSummaries(Callback):
         """Find out once whether there are masks."""
         self._check_masks(trainer)
 
-    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log the regions' figures on the fixed images."""
-        due = trainer.current_epoch % self.every_n_epochs == 0
-        if audited_split(trainer) is not None or self._off or not due:
-            return
-        batches = face_data(trainer).audit_dataloader("val", self.max_samples)
-        found = [
-            self._explain(pl_module, batch)[0] for batch in _on_device(batches, trainer, pl_module)
-        ]
-        own = torch.cat(found) if found else _nothing(pl_module)
-        means = _means_over_processes(own, trainer).cpu()
-        for name in ("ior", "lift"):
-            for region, value in zip(REGIONS, means[FIGURES.index(name)], strict=True):
-                if not value.isnan():
-                    pl_module.log(f"val/{name}/{region}", value, sync_dist=False)
-
-    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def start(self, trainer: Trainer, model: LightningModule, split: str) -> None:
         """Begin a summary when this pass is the one to summarise."""
-        self._begin(trainer)
+        if audited_split(trainer) is None:
+            return
+        data = face_data(trainer)
+        self._off = not data.has_regions
+        self._rows, self._statistics = [], []
+        wanted = split == ("test" if len(data.test_rows) else "val") and not self._off
+        self._patches = PatchCollector(self.patch_size, self.num_patches) if wanted else None
 
-    on_test_start = on_validation_start
-
-    def on_validation_batch_end(  # noqa: D102
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: Any
-    ) -> None:
+    def batch(self, trainer: Trainer, model: LightningModule, outputs: Any, batch: Any) -> None:
         if self._patches is not None:
-            statistics, maps = self._explain(pl_module, batch)
+            statistics, maps = self._explain(model, batch)
             self._statistics.append(statistics)
             self._rows.append(batch["index"])
             self._patches.update(batch["image"], maps, batch["regions"], batch["index"])
 
-    on_test_batch_end = on_validation_batch_end
-
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: D102
+    def end(self, trainer: Trainer, model: LightningModule, split: str) -> None:
+        """Write the summary; during training, log the regions' figures on the fixed images."""
         if self._patches is not None:
-            self._write(trainer, pl_module)
-        self._patches = None
+            self._write(trainer, model, split)
+            self._patches = None
+        due = trainer.current_epoch % self.every_n_epochs == 0
+        if audited_split(trainer) is None and due and not self._off:
+            self._log(trainer, model)
 
-    on_test_end = on_validation_end
+    def _log(self, trainer: Trainer, model: LightningModule) -> None:
+        batches = face_data(trainer).audit_dataloader("val", self.max_samples)
+        found = [self._explain(model, batch)[0] for batch in _on_device(batches, trainer, model)]
+        own = torch.cat(found) if found else _nothing(model)
+        means = _means_over_processes(own, trainer).cpu()
+        for name in ("ior", "lift"):
+            for region, value in zip(REGIONS, means[FIGURES.index(name)], strict=True):
+                if not value.isnan():
+                    model.log(f"val/{name}/{region}", value, sync_dist=False)
 
     def _check_masks(self, trainer: Trainer) -> None:
         self._off = not face_data(trainer).has_regions
@@ -125,31 +121,17 @@ class RegionSummaries(Callback):
                 "manifest as the column mask_path, and explain=none silences this note"
             )
 
-    def _begin(self, trainer: Trainer) -> None:
-        split = audited_split(trainer)
-        if split is None:
-            return
-        data = face_data(trainer)
-        self._off = not data.has_regions
-        summarised = "test" if len(data.test_rows) else "val"
-        self._rows, self._statistics = [], []
-        wanted = split == summarised and not self._off
-        self._patches = PatchCollector(self.patch_size, self.num_patches) if wanted else None
-
-    def _method(self, model: LightningModule) -> str:
-        if self.method != "auto":
-            return self.method
-        return str(getattr(model, "attribution_method", "gradcam"))
-
     def _explain(self, model: LightningModule, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Figures of each image, ``[B, 5, R]``, and its map, ``[B, H, W]``."""
-        _, maps = explain_prediction(
-            model, batch["image"], method=self._method(model), layer=self.layer
+        found = explain_prediction(
+            model, batch["image"], method=method_for(model, self.method), layer=self.layer
         )
-        found = region_statistics(maps, batch["regions"], len(REGIONS))
-        return torch.stack([getattr(found, name) for name in FIGURES], dim=1), maps
+        self._grid = found.grid
+        statistics = region_statistics(found.attribution, batch["regions"], len(REGIONS))
+        figures = torch.stack([getattr(statistics, name) for name in FIGURES], dim=1)
+        return figures, found.attribution
 
-    def _write(self, trainer: Trainer, model: LightningModule) -> None:
+    def _write(self, trainer: Trainer, model: LightningModule, split: str) -> None:
         assert self._patches is not None
         data = face_data(trainer)
         folder = self.folder / "explanations"
@@ -160,7 +142,9 @@ class RegionSummaries(Callback):
         write_joined(
             trainer, tidy(own.cpu().numpy(), ids[rows], REGIONS), table, by=["id", "region"]
         )
-        patches = self._patches.gather(trainer.strategy) if trainer.world_size > 1 else self._patches
+        patches = (
+            self._patches.gather(trainer.strategy) if trainer.world_size > 1 else self._patches
+        )
         if not trainer.is_global_zero:
             return
         groups = pd.DataFrame(
@@ -171,10 +155,10 @@ class RegionSummaries(Callback):
             index=ids,
         )
         facts = {
-            "split": audited_split(trainer),
-            "method": self._method(model),
+            "split": split,
+            "method": method_for(model, self.method),
             "layer": self.layer or str(model.attribution_layer),
-            "grid": list(grid_size(model, data.image_size, layer=self.layer)),
+            "grid": list(self._grid or ()),
             "target": "predicted",
             **summarise(pd.read_parquet(table), groups),
         }

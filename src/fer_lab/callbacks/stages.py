@@ -1,12 +1,12 @@
-"""Which pass over the data this is, and joining what several processes wrote."""
+"""Passes over the data: which one this is, one way to follow any, joining what processes wrote."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from pytorch_lightning import Trainer
+from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.trainer.states import TrainerFn
 
 from fer_lab.errors import ConfigError
@@ -14,6 +14,41 @@ from fer_lab.files import atomic_path
 
 if TYPE_CHECKING:
     from fer_lab.data.datamodule import FaceDataModule
+
+
+class EvaluationCallback(Callback):
+    """A callback that follows validation and test alike; subclasses define what they need of it."""
+
+    def start(self, trainer: Trainer, model: LightningModule, split: str) -> None:
+        """A pass over ``split`` (``val`` or ``test``) begins."""
+
+    def batch(self, trainer: Trainer, model: LightningModule, outputs: Any, batch: Any) -> None:
+        """A batch has been evaluated; ``outputs`` holds ``logits`` [B, C]."""
+
+    def end(self, trainer: Trainer, model: LightningModule, split: str) -> None:
+        """The pass is over; figures may still be logged."""
+
+    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.start(trainer, pl_module, "val")
+
+    def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.start(trainer, pl_module, "test")
+
+    def on_validation_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: Any
+    ) -> None:
+        self.batch(trainer, pl_module, outputs, batch)
+
+    def on_test_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: Any
+    ) -> None:
+        self.batch(trainer, pl_module, outputs, batch)
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.end(trainer, pl_module, "val")
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.end(trainer, pl_module, "test")
 
 
 def audited_split(trainer: Trainer) -> str | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 
 import numpy as np
 import pandas as pd
@@ -19,7 +18,7 @@ from fer_lab.data.schema import (
     validate,
 )
 from fer_lab.data.vocabulary import UNKNOWN
-from fer_lab.errors import ConfigError, DataError
+from fer_lab.errors import ConfigError, DataError, near_miss
 
 __all__ = [
     "ARRAY_SHAPES",
@@ -46,17 +45,17 @@ def attribute_column(manifest: pd.DataFrame, attribute: str) -> str:
         ConfigError: when no categorical column has that name, listing those that exist.
     """
     for name in (attribute, ATTRIBUTE_PREFIX + attribute):
-        if name in manifest and isinstance(manifest[name].dtype, pd.CategoricalDtype):
+        if name != "split" and _is_categorical(manifest, name):
             return name
     known = [
         str(name).removeprefix(ATTRIBUTE_PREFIX)
         for name, dtype in manifest.dtypes.items()
         if isinstance(dtype, pd.CategoricalDtype) and name != "split"
     ]
-    near = get_close_matches(attribute, known, n=1)
+    near = near_miss(attribute, known)
     raise ConfigError(
         f"no attribute {attribute!r} in this data"
-        + (f"; did you mean {near[0]!r}?" if near else ""),
+        + (f"; did you mean {near!r}?" if near else ""),
         where="attributes, split.where or test_split.where",
         hint=f"attributes here: {', '.join(known)}",
     )

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from fer_lab.data.manifest import attribute_column
-from fer_lab.errors import ConfigError
+from fer_lab.errors import ConfigError, near_miss
 
 # Wanted values by attribute, or one value; None takes any.
 Filter = Mapping[str, Sequence[str | bool] | bool | None]
@@ -43,10 +42,10 @@ def where(manifest: pd.DataFrame, filter: Filter) -> NDArray[np.bool_]:  # noqa:
         values = [_YAML_WORDS[value] if isinstance(value, bool) else str(value) for value in listed]
         for value in values:
             if value not in known:
-                near = get_close_matches(value, known, n=1)
+                near = near_miss(value, known)
                 raise ConfigError(
                     f"{attribute} is never {value!r}"
-                    + (f"; did you mean {near[0]!r}?" if near else ""),
+                    + (f"; did you mean {near!r}?" if near else ""),
                     where=f"split.where.{attribute} or test_split.where.{attribute}",
                     hint=f"values here: {', '.join(known)}",
                 )
@@ -163,7 +162,8 @@ def _draw_rows(
     """Every (1 / fraction)-th row of the strata laid end to end, each in random order."""
     order = np.lexsort((keys, strata))
     steps = np.floor(np.arange(len(order) + 1) * fraction + 0.5)
-    return order[np.diff(steps) > 0].astype(np.int64)
+    drawn: NDArray[np.int64] = order[np.diff(steps) > 0]
+    return drawn
 
 
 def _draw_subjects(

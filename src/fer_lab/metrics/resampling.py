@@ -169,15 +169,13 @@ def nulls(values: Tensor, draws: Tensor) -> list[Null]:
     defined = (~draws.isnan()).sum(0)
     reached = (draws >= values - _TIE).sum(0)
     p = ((1 + reached) / (1 + defined)).masked_fill(values.isnan() | (defined == 0), torch.nan)
-    mean = draws.nanmean(0)
-    p95 = draws.nanquantile(0.95, dim=0)
+    mean = draws.nanmean(0).masked_fill(values.isnan(), torch.nan)
+    p95 = draws.nanquantile(0.95, dim=0).masked_fill(values.isnan(), torch.nan)
     rows = torch.stack([values, mean, p95, p, values - mean], -1).tolist()
     return [Null(*row) for row in rows]
 
 
-def bootstrap_tables(
-    counts: Tensor, samples: int, rng: np.random.Generator
-) -> Iterator[Tensor]:
+def bootstrap_tables(counts: Tensor, samples: int, rng: np.random.Generator) -> Iterator[Tensor]:
     """Tables of the same number of samples drawn with replacement, in chunks ``[S, *shape]``.
 
     Args:

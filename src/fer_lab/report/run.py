@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 Facts = dict[str, Any]
 _T = TypeVar("_T")
 
+# What incomplete facts raise: files that cannot be read, and whole files of another form.
+INCOMPLETE = (DataError, LookupError, TypeError, ValueError, AttributeError)
+
 # Columns that every row of `runs` has; the headline numbers of the runs follow them.
 _COLUMNS = (
     *("path", "name", "status", "task", "dataset", "split", "test_split", "model", "mitigation"),
@@ -222,6 +225,13 @@ class Run:
 
 _EVALUATE = "it is written when the split has been evaluated"
 _EXPLAIN = "it is written at the end of a run with an explain option other than none"
+
+
+def why(error: BaseException) -> str:
+    """What is wrong with facts that raised one of `INCOMPLETE`, as part of a sentence."""
+    if isinstance(error, DataError):
+        return error.what
+    return f"the file has another form ({type(error).__name__}: {error})"
 
 
 def load_run(path: str | os.PathLike[str]) -> Run:

@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Any
 
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from fer_lab.data.vocabulary import REGION_TITLES
-from fer_lab.errors import DataError
-from fer_lab.report.run import Facts, Run
+from fer_lab.report.run import INCOMPLETE, Facts, Run, why
+from fer_lab.report.wording import (
+    MISSING,
+    count,
+    dropped,
+    inferred_label,
+    interval,
+    is_number,
+    method_title,
+    name,
+    number,
+    printable,
+    probability,
+    region_title,
+    split_title,
+    worst_group,
+)
 
-SPLIT_TITLES = {"val": "Validation", "test": "Test"}
 METRIC_TITLES = {
     "equalized_odds": "Equalized odds",
     "equal_opportunity": "Equal opportunity",
     "demographic_parity": "Demographic parity",
     "treatment_equality": "Treatment equality",
 }
-MISSING = "–"
 SIGNIFICANT = 0.05
 COLLAPSED = (
     "Collapsed: the model predicts two classes or fewer. A constant answer treats all groups "
@@ -67,67 +78,6 @@ class RegionRow:
     present: int
     lift_rank: int
     ior_rank: int
-
-
-def is_number(value: object) -> TypeGuard[float]:
-    """Whether a fact is a finite number; undefined ones are None or NaN."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def number(value: Any, digits: int = 3, *, signed: bool = False) -> str:
-    """A figure as text, a dash where it is undefined.
-
-    >>> number(0.12345), number(None), number(0.1, 2, signed=True)
-    ('0.123', '–', '+0.10')
-    """
-    return f"{value:{'+' if signed else ''}.{digits}f}" if is_number(value) else MISSING
-
-
-def interval(facts: Mapping[str, Any], digits: int = 3) -> str:
-    """The ends of an interval as text.
-
-    >>> interval({"value": 0.5, "low": 0.4, "high": 0.61})
-    '0.400–0.610'
-    """
-    ends = facts.get("low"), facts.get("high")
-    if not all(map(is_number, ends)):
-        return MISSING
-    return "–".join(number(end, digits) for end in ends)
-
-
-def probability(value: Any) -> str:
-    """A p value as text.
-
-    >>> probability(0.0004), probability(0.031)
-    ('<0.001', '0.031')
-    """
-    return "<0.001" if is_number(value) and value < 0.001 else number(value)
-
-
-def count(value: Any) -> str:
-    """A count with its thousands apart."""
-    return f"{value:,}" if is_number(value) else MISSING
-
-
-def name(text: object) -> str:
-    """A name of a group, class or attribute for people: no underscores, nothing unprintable.
-
-    >>> name("middle_eastern")
-    'middle eastern'
-    """
-    return printable(str(text).replace("_", " "))
-
-
-def printable(text: object) -> str:
-    """Text from data with its control characters replaced, so that it cannot steer a terminal."""
-    return "".join(
-        c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in str(text)
-    )
-
-
-def inferred_label(facts: Mapping[str, Any]) -> str | None:
-    """``inferred by <model>`` for an attribute that nobody annotated, else None."""
-    return f"inferred by {printable(facts.get('source'))}" if facts.get("inferred") else None
 
 
 def gap_rows(facts: Mapping[str, Any], min_count: int) -> list[GapRow]:
@@ -180,40 +130,6 @@ def region_rows(summary: Mapping[str, Any]) -> list[RegionRow]:
     ]
 
 
-def split_title(split: str) -> str:
-    """A split's name for people."""
-    return SPLIT_TITLES.get(split, name(split))
-
-
-def region_title(region: str) -> str:
-    """A region's name for people."""
-    return REGION_TITLES.get(region, name(region))
-
-
-def worst_group(facts: Mapping[str, Any] | None) -> str:
-    """Which group has the lowest accuracy, and of how many samples.
-
-    >>> worst_group({"attribute": "race", "group": "black", "accuracy": 0.8, "count": 1200})
-    'race = black, 1,200 faces'
-    """
-    if not facts or facts.get("group") is None:
-        return "no group is large enough"
-    attribute = f"{name(facts['attribute'])} = " if facts.get("attribute") else ""
-    return f"{attribute}{name(facts['group'])}, {count(facts.get('count'))} faces"
-
-
-def dropped(record: Mapping[str, Any]) -> str | None:
-    """What was set aside while reading, with the reasons, or None."""
-    reasons = {
-        reason: rows
-        for reason, rows in ((record.get("data") or {}).get("dropped") or {}).items()
-        if rows
-    }
-    if not reasons:
-        return None
-    return "; ".join(f"{count(rows)} {printable(reason)}" for reason, rows in reasons.items())
-
-
 def summary(run: Run) -> RenderableType:
     """The tables that a training run ends with; they fit 80 columns and need no colour.
 
@@ -232,15 +148,14 @@ def _parts(run: Run) -> Iterator[RenderableType]:
         yield Text("No metrics: the run ended before a validation or test set was evaluated.")
         return
     try:
-        facts = run.metrics_of(split)
-        yield from _metrics(facts)
-    except DataError as error:
-        yield Text(str(error), style="red")
+        yield from list(_metrics(run.metrics_of(split)))
+    except INCOMPLETE as error:
+        yield Text(f"The metrics cannot be shown: {why(error)}.", style="red")
     yield Text("")
     try:
         yield _regions(run.explanation)
-    except DataError as error:
-        yield Text(f"No explanation: {error.what}.")
+    except INCOMPLETE as error:
+        yield Text(f"No explanation: {why(error)}.")
     set_aside = dropped(run.record)
     if set_aside:
         yield Text(f"Set aside while reading: {set_aside}.")
@@ -319,7 +234,7 @@ def _gaps(facts: Facts) -> Iterator[RenderableType]:
 
 def _regions(explanation: Mapping[str, Any], top: int = 5) -> Table:
     rows = region_rows(explanation)
-    method, samples = printable(explanation["method"]), count(explanation["samples"])
+    method, samples = method_title(explanation["method"]), count(explanation["samples"])
     table = _table(f"Where the model looks most ({method}, {samples} faces)")
     table.add_column("", min_width=20, no_wrap=True)
     for title in ("lift", "IoR", "IoR rank", "present in"):

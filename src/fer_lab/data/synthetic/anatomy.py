@@ -49,7 +49,7 @@ TRAIT_DRAWS = (
     *("brow_height", "brow_tilt", "brow_arch", "brow_thick", "brow_gap"),
     *("nose_width", "nose_length", "mouth_width", "mouth_height", "corner", "fullness"),
     *("age_look", "hair_style", "hair_colour", "hair_shade", "hair_length", "hairline", "part"),
-    *("wave", "beard", "beard_shape", "freckles"),
+    *("wave", "beard", "beard_shape"),
     *("glasses_shape", "glasses_colour", "hat_shape", "hat_colour", "earrings_shape"),
     *("earrings_colour", "necklace_shape", "necklace_colour", "lipstick_colour"),
     *("cloth_shape", "cloth_colour", "cloth_shade"),

@@ -185,6 +185,26 @@ def refuse_unknown(given: Mapping[str, Any], known: Sequence[str], where: str) -
             )
 
 
+def pair(value: Any, where: str) -> tuple[float, float]:
+    """Two numbers, or a ConfigError that names the option."""
+    if isinstance(value, str) or not isinstance(value, Sequence) or len(value) != 2:
+        raise ConfigError(f"{value!r} is not a lowest and a highest value", where=where)
+    low, high = (number(each, where, float("-inf"), float("inf")) for each in value)
+    return low, high
+
+
+def number(value: Any, where: str, low: float, high: float) -> float:
+    """A number within limits, or a ConfigError that names the option."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        upper = "" if high == float("inf") else f" to {high:g}"
+        raise ConfigError(
+            f"{value!r} cannot stand for {where}",
+            where=where,
+            hint=f"a number from {low:g}{upper}" if low > float("-inf") else "a number",
+        )
+    return float(value)
+
+
 def _planted(rule: Planted | Mapping[str, Any]) -> Planted:
     if isinstance(rule, Planted):
         return rule
@@ -220,7 +240,7 @@ def _check(population: Population) -> None:
         shares = population.shares.get(attribute) or {}
         refuse_unknown(shares, groups, place)
         for group, share in shares.items():
-            _number(share, f"{place}.{group}", 0, float("inf"))
+            number(share, f"{place}.{group}", 0, float("inf"))
         if sum(shares.values()) <= 0:
             raise ConfigError("no group is drawn", where=place, hint="give one a share above 0")
     _check_by_group(population.expressivity, f"{where}.expressivity", 0, 2)
@@ -229,27 +249,27 @@ def _check(population: Population) -> None:
     for name, share in population.accessories.items():
         _check_by_group(share, f"{where}.accessories.{name}", 0, 1)
     _check_expressions(population.expressions, f"{where}.expressions")
-    low, high = _pair(population.intensity, f"{where}.intensity")
+    low, high = pair(population.intensity, f"{where}.intensity")
     if not 0 < low <= high <= 1:
         raise ConfigError(
             f"intensity {low} to {high}", where=where, hint="0 < lowest <= highest <= 1"
         )
-    _number(population.intensity_power, f"{where}.intensity_power", 0.05, 20)
+    number(population.intensity_power, f"{where}.intensity_power", 0.05, 20)
     _check_planted(population.planted)
 
 
 def _check_by_group(rule: Any, where: str, low: float, high: float) -> None:
     if not isinstance(rule, Mapping):
-        _number(rule, where, low, high)
+        number(rule, where, low, high)
         return
     refuse_unknown(rule, ["all", *DEMOGRAPHICS], where)
     for attribute, entries in rule.items():
         if attribute == "all":
-            _number(entries, f"{where}.all", low, high)
+            number(entries, f"{where}.all", low, high)
             continue
         refuse_unknown(entries or {}, DEMOGRAPHICS[attribute], f"{where}.{attribute}")
         for group, value in (entries or {}).items():
-            _number(value, f"{where}.{attribute}.{group}", low, high)
+            number(value, f"{where}.{attribute}.{group}", low, high)
 
 
 def _check_expressions(rule: ByGroup, where: str) -> None:
@@ -262,7 +282,7 @@ def _check_expressions(rule: ByGroup, where: str) -> None:
     for place, table in tables.items():
         refuse_unknown(table, EXPRESSIONS, place)
         for name, weight in table.items():
-            _number(weight, f"{place}.{name}", 0, float("inf"))
+            number(weight, f"{place}.{name}", 0, float("inf"))
 
 
 def _check_planted(rules: Sequence[Planted]) -> None:
@@ -274,7 +294,7 @@ def _check_planted(rules: Sequence[Planted]) -> None:
         refuse_unknown({rule.target: None}, ["label", *known], f"{where} with")
         targets = EXPRESSIONS if rule.target == "label" else values_of(rule.target)
         refuse_unknown({rule.equals: None}, targets, f"{where} {rule.target}")
-        _number(rule.strength, f"{where} strength", 0, 1)
+        number(rule.strength, f"{where} strength", 0, 1)
     order = [rule.attribute for rule in rules]
     for place, rule in enumerate(rules):
         if rule.attribute in order[:place] or rule.target in order[place:]:
@@ -283,21 +303,3 @@ def _check_planted(rules: Sequence[Planted]) -> None:
                 where=where,
                 hint="one rule an attribute; a rule that is a target of another stands before it",
             )
-
-
-def _pair(value: Any, where: str) -> tuple[float, float]:
-    if isinstance(value, str) or not isinstance(value, Sequence) or len(value) != 2:
-        raise ConfigError(f"{value!r} is not a lowest and a highest value", where=where)
-    low, high = (_number(each, where, float("-inf"), float("inf")) for each in value)
-    return low, high
-
-
-def _number(value: Any, where: str, low: float, high: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        upper = "" if high == float("inf") else f" to {high:g}"
-        raise ConfigError(
-            f"{value!r} cannot stand for {where}",
-            where=where,
-            hint=f"a number from {low:g}{upper}" if low > float("-inf") else "a number",
-        )
-    return float(value)

@@ -1,0 +1,27 @@
+"""``make bench``: every benchmark after the other, each a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+
+def main() -> int:
+    wanted = sys.argv[1:]
+    failed = []
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        if path.stem.startswith("_") or (wanted and path.stem not in wanted):
+            continue
+        print(f"\n== {path.stem}", flush=True)
+        if subprocess.run(
+            [sys.executable, "-m", f"benchmarks.{path.stem}"], check=False
+        ).returncode:
+            failed.append(path.stem)
+    if failed:
+        print(f"\nfailed: {', '.join(failed)}", file=sys.stderr)
+    return len(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,128 @@
+"""Batches of a manifest's rows: pixels, labels, groups, collated as they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NotRequired, TypedDict, cast
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from fer_lab.data.images import Images
+from fer_lab.data.manifest import attribute_column, group_values
+
+
+class Batch(TypedDict):
+    """Samples side by side; a single sample has the same entries without the first dimension.
+
+    Attributes:
+        image: uint8 ``[B, 3, H, W]``, RGB, channels last in memory; after the transfer to the
+            device float32 in [0, 1].
+        label: int64 ``[B]``, index in the datamodule's ``classes``.
+        group: by attribute, int64 ``[B]``, index in the datamodule's ``groups``, -1 for unknown.
+        index: int64 ``[B]``, row of the datamodule's manifest.
+        monitored: bool ``[B]``, whether the row is among those the model learns from and is
+            chosen by (``split.where``).
+        regions: uint8 ``[B, H, W]``, index in ``vocabulary.REGIONS``.
+        landmarks: float32 ``[B, 68, 2]``, x and y in pixels; NaN where a face has none.
+        intensity: float32 ``[B]``, NaN where it is not known.
+        weight: float32 ``[B]``, of a sample in the loss.
+    """
+
+    image: Tensor
+    label: Tensor
+    group: dict[str, Tensor]
+    index: Tensor
+    monitored: Tensor
+    regions: NotRequired[Tensor]
+    landmarks: NotRequired[Tensor]
+    intensity: NotRequired[Tensor]
+    weight: NotRequired[Tensor]
+
+
+class FaceDataset(Dataset[Batch]):
+    """Rows of a manifest with their pixels.
+
+    A DataLoader takes whole batches from :meth:`__getitems__`, so its ``collate_fn`` has nothing
+    left to do: pass :func:`collated`.
+
+    Args:
+        manifest: the rows; a ``weight`` column, where there is one, goes into the batches.
+        images: the pixels of row n under n.
+        classes: the expressions, in the order of the labels.
+        attributes: whose groups go into ``group``.
+        in_split: truth values by row, what ``monitored`` says.
+        annotated: whether ``regions`` and ``landmarks`` are part of the batches.
+    """
+
+    def __init__(
+        self,
+        manifest: pd.DataFrame,
+        images: Images,
+        *,
+        classes: Sequence[str],
+        attributes: Sequence[str],
+        in_split: NDArray[np.bool_],
+        annotated: bool = True,
+    ) -> None:
+        self.images = images
+        self.annotated = annotated
+        self.label = _codes(manifest["label"], classes)
+        self.group = {
+            name: _codes(manifest[attribute_column(manifest, name)], group_values(manifest, name))
+            for name in attributes
+        }
+        self.monitored = torch.from_numpy(np.array(in_split, dtype=bool))
+        self.numbers = {
+            name: torch.from_numpy(manifest[name].to_numpy(dtype=np.float32, copy=True))
+            for name in ("intensity", "weight")
+            if name in manifest
+        }
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def __getitem__(self, index: int) -> Batch:
+        """One sample."""
+        batch = self.__getitems__([index])
+        sample: dict[str, object] = {
+            name: value[0] for name, value in batch.items() if isinstance(value, Tensor)
+        }
+        sample["group"] = {name: codes[0] for name, codes in batch["group"].items()}
+        return cast(Batch, sample)
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        """A batch of samples, in the order of ``indices``."""
+        index = torch.as_tensor(indices, dtype=torch.int64)
+        pixels = self.images.read(index.numpy())
+        batch: Batch = {
+            "image": torch.from_numpy(pixels.image).permute(0, 3, 1, 2),
+            "label": self.label[index],
+            "group": {name: codes[index] for name, codes in self.group.items()},
+            "index": index,
+            "monitored": self.monitored[index],
+        }
+        if "intensity" in self.numbers:
+            batch["intensity"] = self.numbers["intensity"][index]
+        if "weight" in self.numbers:
+            batch["weight"] = self.numbers["weight"][index]
+        if self.annotated and pixels.regions is not None:
+            batch["regions"] = torch.from_numpy(pixels.regions)
+        if self.annotated and pixels.landmarks is not None:
+            batch["landmarks"] = torch.from_numpy(pixels.landmarks)
+        return batch
+
+
+def collated(batch: Batch) -> Batch:
+    """A DataLoader's ``collate_fn`` for batches that come collated."""
+    return batch
+
+
+def _codes(column: pd.Series, names: Sequence[str]) -> Tensor:
+    """Place of every value among the names, -1 for one that is not there."""
+    codes = pd.Index(list(names), dtype="str").get_indexer(pd.Index(column.astype("str")))
+    return torch.from_numpy(codes.astype(np.int64))

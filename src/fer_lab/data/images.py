@@ -1,0 +1,219 @@
+"""Where pixels come from: image files decoded when they are asked for, and parts put together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from fer_lab.data.assets import assets
+from fer_lab.data.opencv import opencv
+from fer_lab.errors import DataError
+
+Rows = NDArray[np.int64]
+
+# A face box ends at brows and chin; the studies widen it by 25 to 35 % before they crop.
+WIDENING: Final = 0.3
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """The pixels of a batch.
+
+    Attributes:
+        image: uint8 ``[B, H, W, 3]``, RGB.
+        regions: uint8 ``[B, H, W]``, index in ``vocabulary.REGIONS``, or None.
+        landmarks: float32 ``[B, 68, 2]``, x and y in pixels of ``image`` (integers are centres of
+            pixels; NaN for a face without them), or None.
+    """
+
+    image: NDArray[np.uint8]
+    regions: NDArray[np.uint8] | None = None
+    landmarks: NDArray[np.float32] | None = None
+
+
+class Images(Protocol):
+    """Square images of one size, by row."""
+
+    @property
+    def size(self) -> int:
+        """Height and width in pixels."""
+        ...
+
+    @property
+    def has_regions(self) -> bool:
+        """Whether every row has a region mask."""
+        ...
+
+    @property
+    def has_landmarks(self) -> bool:
+        """Whether rows have landmarks."""
+        ...
+
+    def read(self, rows: Rows) -> Pixels:
+        """The pixels of some rows, in their order."""
+        ...
+
+
+class FileImages:
+    """Image files, cropped to the face where the manifest has a box, and resized.
+
+    Args:
+        manifest: rows whose ``path`` is a file.
+        size: height and width of what :meth:`read` returns, in pixels.
+    """
+
+    def __init__(self, manifest: pd.DataFrame, size: int) -> None:
+        self.size = size
+        self.has_regions = False
+        # The frame's own array: Arrow strings are not touched, and so not copied, by workers.
+        self._paths = manifest["path"].array
+        self._boxes = _Beside(manifest, "box")
+        self._landmarks = _Beside(manifest, "landmarks")
+        self.has_landmarks = self._landmarks.any
+
+    def read(self, rows: Rows) -> Pixels:
+        """Decode some files.
+
+        Raises:
+            DataError: when a file is gone or cannot be decoded, naming it.
+        """
+        image = np.empty((len(rows), self.size, self.size, 3), dtype=np.uint8)
+        boxes = self._boxes.read(rows) if self._boxes.any else None
+        landmarks = self._landmarks.read(rows) if self.has_landmarks else None
+        for place, row in enumerate(rows):
+            decoded = decode(str(self._paths[row]))
+            left, top, right, bottom = 0, 0, decoded.shape[1], decoded.shape[0]
+            if boxes is not None and not np.isnan(boxes[place]).any():
+                left, top, right, bottom = face_crop(boxes[place], right, bottom)
+            image[place] = resize(decoded[top:bottom, left:right], self.size)
+            if landmarks is not None:
+                scale = np.array([self.size / (right - left), self.size / (bottom - top)])
+                landmarks[place] = (landmarks[place] - (left, top) + 0.5) * scale - 0.5
+        return Pixels(image, None, landmarks)
+
+
+class JoinedImages:
+    """Rows of one or several makers of pixels under one numbering.
+
+    Region masks are there when every part has them; landmarks when any has (NaN elsewhere).
+
+    Args:
+        parts: the makers, all of one size.
+        part: which maker a row belongs to, ``[N]``.
+        row: the row it has there, ``[N]``.
+    """
+
+    def __init__(self, parts: Sequence[Images], part: Rows, row: Rows) -> None:
+        self.size = parts[0].size
+        self.has_regions = all(each.has_regions for each in parts)
+        self.has_landmarks = any(each.has_landmarks for each in parts)
+        self._parts = list(parts)
+        self._part = part
+        self._row = row
+
+    def read(self, rows: Rows) -> Pixels:
+        """The pixels of some rows, in their order."""
+        if len(self._parts) == 1:
+            return self._parts[0].read(self._row[rows])
+        side, count = self.size, len(rows)
+        image = np.empty((count, side, side, 3), dtype=np.uint8)
+        regions = np.empty((count, side, side), dtype=np.uint8) if self.has_regions else None
+        landmarks = None
+        if self.has_landmarks:
+            landmarks = np.full((count, 68, 2), np.nan, dtype=np.float32)
+        for number, part in enumerate(self._parts):
+            places = np.flatnonzero(self._part[rows] == number)
+            if len(places) == 0:
+                continue
+            pixels = part.read(self._row[rows[places]])
+            image[places] = pixels.image
+            if regions is not None and pixels.regions is not None:
+                regions[places] = pixels.regions
+            if landmarks is not None and pixels.landmarks is not None:
+                landmarks[places] = pixels.landmarks
+        return Pixels(image, regions, landmarks)
+
+
+def decode(path: str) -> NDArray[np.uint8]:
+    """Read an image file as RGB, uint8 ``[H, W, 3]``, turned as its EXIF orientation says.
+
+    Raises:
+        DataError: when the file cannot be read or is not an image.
+    """
+    cv2 = opencv()
+    try:
+        content = np.fromfile(path, dtype=np.uint8)
+    except OSError as error:
+        raise DataError(
+            f"an image cannot be read: {error.strerror or error}",
+            where=path,
+            hint="it was there when the dataset was read; bring it back or start anew without it"
+            if not Path(path).exists()
+            else "check the file's permissions",
+        ) from error
+    image = cv2.imdecode(content, cv2.IMREAD_COLOR) if len(content) else None
+    if image is None:
+        raise DataError(
+            "an image cannot be decoded",
+            where=path,
+            hint="with verify=true such files are set aside before training",
+        )
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+
+
+def face_crop(box: NDArray[np.float32], width: int, height: int) -> tuple[int, int, int, int]:
+    """A face box, widened by 30 % about its centre and clipped to the image.
+
+    Args:
+        box: left, top, width and height in pixels.
+        width: of the image, in pixels.
+        height: of the image, in pixels.
+
+    Returns:
+        Left, top, right and bottom, whole pixels, the last two exclusive; at least one pixel.
+
+    >>> face_crop(np.array([10, 20, 100, 40], dtype=np.float32), 200, 60)
+    (0, 14, 125, 60)
+    """
+    left, top, across, down = (float(value) for value in box)
+    beside, above = across * WIDENING / 2, down * WIDENING / 2
+    first = min(max(round(left - beside), 0), width - 1)
+    upper = min(max(round(top - above), 0), height - 1)
+    last = max(min(round(left + across + beside), width), first + 1)
+    lower = max(min(round(top + down + above), height), upper + 1)
+    return first, upper, last, lower
+
+
+def resize(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Bring an image to ``size`` × ``size`` pixels, averaging areas where it shrinks."""
+    height, width = image.shape[:2]
+    if height == width == size:
+        return image
+    cv2 = opencv()
+    method = cv2.INTER_AREA if min(height, width) >= size else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, (size, size), interpolation=method), dtype=np.uint8)
+
+
+class _Beside:
+    """An array beside the manifest, read by row of the manifest."""
+
+    def __init__(self, manifest: pd.DataFrame, name: str) -> None:
+        array = assets(manifest).arrays.get(name)
+        self.rows: Rows = np.empty(0, dtype=np.int64)
+        if array is not None and name in manifest:
+            self.array = array
+            self.rows = manifest[name].to_numpy(dtype=np.int64)
+        self.any = bool((self.rows >= 0).any())
+
+    def read(self, rows: Rows) -> NDArray[np.float32]:
+        """The entries of some rows, NaN for a row without one."""
+        own = self.rows[rows]
+        found = np.array(self.array[np.maximum(own, 0)], dtype=np.float32)
+        found[own < 0] = np.nan
+        return found

@@ -1,0 +1,180 @@
+"""Processes that draw faces into arrays on disk.
+
+Each is a fresh interpreter that runs this module and imports neither torch nor the caller's
+script, as multiprocessing's own processes would: they start in a fraction of a second and work
+from scripts without a main guard and from notebooks.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_lab.data.assets import Reader
+from fer_lab.errors import DataError
+
+ARRAYS: Final = ("images", "regions", "landmarks")
+
+# Below this many rows a process costs more than it saves.
+ROWS_PER_PROCESS: Final = 100
+_ROWS_PER_REPORT: Final = 16
+
+
+@dataclass(frozen=True)
+class Job:
+    """Rows to draw into the ``.npy`` files of a folder, which exist at full size.
+
+    Attributes:
+        reader: draws a row.
+        paths: what to draw.
+        rows: where each goes.
+        size: height and width in pixels.
+        folder: with ``images.npy`` and, where the reader has them, ``regions.npy`` and
+            ``landmarks.npy``.
+    """
+
+    reader: Reader
+    paths: Sequence[str]
+    rows: Sequence[int]
+    size: int
+    folder: Path
+
+
+def processor_count() -> int:
+    """How many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def draw(job: Job) -> Iterator[int]:
+    """Draw a job's rows in this process; gives 1 for each row drawn."""
+    files = {name: job.folder / f"{name}.npy" for name in ARRAYS}
+    arrays: dict[str, NDArray[np.generic]] = {
+        name: np.load(file, mmap_mode="r+", allow_pickle=False)
+        for name, file in files.items()
+        if file.exists()
+    }
+    for path, row in zip(job.paths, job.rows, strict=True):
+        sample = job.reader.read(path, job.size)
+        parts = dict(zip(ARRAYS, (sample.image, sample.regions, sample.landmarks), strict=True))
+        for name, array in arrays.items():
+            part = parts[name]
+            if part is None:
+                raise ValueError(f"{path} has no {name}, which others have")
+            array[row] = part
+        yield 1
+
+
+def draw_in_parallel(job: Job) -> Iterator[int]:
+    """Draw a job's rows with all processors; gives how many rows were drawn since the last.
+
+    A reader from the caller's own script is used in this process, since no other can import it.
+
+    Raises:
+        DataError: when a process fails; the others are ended.
+    """
+    count = min(processor_count(), len(job.rows) // ROWS_PER_PROCESS)
+    if count < 2 or type(job.reader).__module__ == "__main__":
+        yield from draw(job)
+        return
+    reports: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+    processes: list[subprocess.Popen[bytes]] = []
+    try:
+        for number in range(count):
+            share = replace(job, paths=job.paths[number::count], rows=job.rows[number::count])
+            processes.append(_start(share, reports))
+        running = count
+        while running:
+            message = reports.get()
+            if message is None:
+                running -= 1
+            elif message.isdigit():
+                yield int(message)
+            else:
+                raise DataError("a face cannot be drawn", where=json.loads(message))
+        for process in processes:
+            if process.wait() != 0:
+                raise DataError(
+                    f"a process that draws faces ended with code {process.returncode}",
+                    where=job.folder,
+                    hint="it may have run out of memory: a negative code is the signal's number",
+                )
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def _start(job: Job, reports: queue.SimpleQueue[str | None]) -> subprocess.Popen[bytes]:
+    """Start one process; what it reports arrives in the queue, None at its end."""
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "fer_lab.data.packing"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+
+    def listen(output: IO[bytes]) -> None:
+        with output:
+            for line in output:
+                reports.put(line.decode().strip())
+        reports.put(None)
+
+    threading.Thread(target=listen, args=(process.stdout,), daemon=True).start()
+    # A process that died at once is noticed by its exit code.
+    try:
+        with process.stdin:
+            pickle.dump(job, process.stdin)
+    except BrokenPipeError:
+        pass
+    return process
+
+
+def work() -> int:
+    """Draw the job that comes through standard input; the exit code says whether it went well."""
+    # Ctrl-C reaches the whole group; the caller ends its processes itself.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # What a reader prints goes to standard error; the reports keep the pipe for themselves.
+    with os.fdopen(os.dup(1), "w") as output:
+        os.dup2(2, 1)
+        waiting = 0
+        job: Job = pickle.load(sys.stdin.buffer)
+        try:
+            for done in draw(job):
+                waiting += done
+                if waiting == _ROWS_PER_REPORT:
+                    print(waiting, file=output, flush=True)
+                    waiting = 0
+        except BrokenPipeError:
+            # The caller was killed: nobody wants the rest.
+            os._exit(1)
+        except Exception as error:
+            print(json.dumps(f"{type(error).__name__}: {error}"), file=output, flush=True)
+            return 1
+        print(waiting, file=output, flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(work())

@@ -1,0 +1,156 @@
+"""Labels of others, in files of their own, joined onto a dataset's images."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from fer_lab.data.sources.layout import normal_paths, read_list
+from fer_lab.data.vocabulary import UNKNOWN
+from fer_lab.errors import ConfigError, DataError
+
+_DUPLICATE = {"1", "1.0", "true", "yes", "y", "x", "duplicate"}
+_NO_DUPLICATE = {"", "0", "0.0", "false", "no", "n", "nan", "none"}
+
+
+@dataclass(frozen=True)
+class Joined:
+    """What a join found.
+
+    Attributes:
+        values: one a image; ``unknown`` where no row speaks of it.
+        unmatched: rows that speak of no image.
+        duplicates: rows skipped because they are marked as duplicates.
+    """
+
+    values: NDArray[np.object_]
+    unmatched: int
+    duplicates: int
+
+
+def join_labels(
+    images: pd.Series,
+    files: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    *,
+    columns: Mapping[str, str | None],
+    codes: Mapping[str, str],
+    option: str,
+) -> Joined:
+    """Join a label from one or more CSV files onto images.
+
+    A row speaks of the image with its path. Where no row has an image's path, and for rows that
+    give a bare file name, base names are compared.
+
+    Args:
+        images: relative paths, each once.
+        files: CSV files, read one after the other.
+        columns: names of the columns: ``path``, the label's (the second key), and ``duplicate``
+            (None, or absent from a file under its usual name ``duplicate``: no row is marked).
+        codes: the label's value by its code; upper and lower case are the same.
+        option: where the user set this, for messages (``…gender_labels``).
+
+    Raises:
+        DataError: for a missing file or column, an unknown code, or a row or image with several
+            matches.
+    """
+    (label,) = (name for name in columns if name not in ("path", "duplicate"))
+    path_column, label_column = columns["path"], columns[label]
+    if path_column is None or label_column is None:
+        raise ConfigError(f"the columns path and {label} need names", where=option)
+    listed = [files] if isinstance(files, str | os.PathLike) else list(files)
+    duplicate = columns.get("duplicate")
+    rows: list[pd.DataFrame] = []
+    skipped = 0
+    for file in listed:
+        path = Path(file).expanduser()
+        needed = [path_column, label_column]
+        if duplicate is not None and duplicate != "duplicate":
+            needed.append(duplicate)
+        for part in read_list(
+            path,
+            needed,
+            optional=["duplicate"] if duplicate == "duplicate" else [],
+            hint=f"name its columns: `{option.rpartition('_')[0]}_columns.path=…`",
+        ):
+            marked = _marked(part, duplicate, path)
+            skipped += int(marked.sum())
+            part = part[~marked]
+            code = part[label_column].str.strip().str.upper()
+            _refuse_codes(code, codes, label, path)
+            rows.append(
+                pd.DataFrame(
+                    {
+                        "path": normal_paths(part[path_column]),
+                        "value": code.map(codes),
+                        "place": f"{path}, line " + part.index.astype("str"),
+                    }
+                )
+            )
+    table = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=["path"])
+    position = _positions(images, table, option)
+    found = position >= 0
+    values = np.full(len(images), UNKNOWN, dtype=object)
+    values[position[found]] = table["value"].to_numpy(dtype=object)[found]
+    return Joined(values, unmatched=int((~found).sum()), duplicates=skipped)
+
+
+def _positions(images: pd.Series, table: pd.DataFrame, option: str) -> NDArray[np.int64]:
+    """The image of every row, -1 where it has none."""
+    position: NDArray[np.int64] = pd.Index(images).get_indexer(pd.Index(table["path"]))
+    bare = ~table["path"].str.contains("/", regex=False).to_numpy(dtype=bool)
+    by_name = (position < 0) & (bare | ~(position >= 0).any())
+    names = images.str.rpartition("/")[2]
+    wanted = table["path"][by_name].str.rpartition("/")[2]
+    ambiguous = wanted.isin(names[names.duplicated()])
+    if ambiguous.any():
+        name = wanted[ambiguous].iloc[0]
+        raise DataError(
+            f"{name} names {int((names == name).sum())} images",
+            where=table["place"][ambiguous.index[ambiguous][0]],
+            hint="give the images' paths, not their base names",
+        )
+    unique = names[~names.duplicated(keep=False)]
+    nearest = pd.Index(unique).get_indexer(pd.Index(wanted))
+    place = np.flatnonzero(~names.duplicated(keep=False).to_numpy())
+    position[by_name] = np.where(nearest < 0, -1, place[nearest] if len(place) else -1)
+    matched = pd.Series(position[position >= 0], table.index[position >= 0])
+    twice = matched[matched.duplicated(keep=False)]
+    if len(twice):
+        same = twice.index[twice == twice.iloc[0]]
+        raise DataError(
+            f"{images.iloc[twice.iloc[0]]} has {len(same)} labels",
+            where="; ".join(table["place"][same[:3]]),
+            hint="one row an image: mark the others as duplicates"
+            f" (`{option.rpartition('_')[0]}_columns.duplicate=…`) or remove them",
+        )
+    return position
+
+
+def _marked(part: pd.DataFrame, column: str | None, path: Path) -> NDArray[np.bool_]:
+    if column is None or column not in part:
+        return np.zeros(len(part), dtype=bool)
+    cells = part[column].str.strip().str.lower()
+    wrong = ~cells.isin(_DUPLICATE | _NO_DUPLICATE)
+    if wrong.any():
+        raise DataError(
+            f"{cells[wrong].iloc[0]!r} does not say whether the row is a duplicate",
+            where=f"{path}, line {wrong.index[wrong][0]}, column {column}",
+            hint="use 1 for a duplicate, 0 or nothing otherwise",
+        )
+    return cells.isin(_DUPLICATE).to_numpy()
+
+
+def _refuse_codes(code: pd.Series, codes: Mapping[str, str], label: str, path: Path) -> None:
+    wrong = ~code.isin(list(codes))
+    if wrong.any():
+        raise DataError(
+            f"{code[wrong].iloc[0]!r} is no code for {label}",
+            where=f"{path}, line {wrong.index[wrong][0]}",
+            hint="codes: " + ", ".join(f"{key} {value}" for key, value in codes.items()),
+        )

@@ -1,0 +1,143 @@
+"""Where shapes become pixels: a picture, its region mask and a soft shading map at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_lab.data.opencv import opencv
+from fer_lab.data.synthetic.curves import Points
+from fer_lab.data.synthetic.palette import Colour
+from fer_lab.data.vocabulary import REGIONS
+
+_SHIFT = 4  # OpenCV's fixed-point coordinates: sixteenths of a pixel
+_SHADING_SIZE = 96
+_NEUTRAL = 128  # a shading value that changes nothing
+_SUPERSAMPLED_TO = 160  # larger pictures are smooth enough by anti-aliasing alone
+_ANTI_ALIASED = 16  # cv2.LINE_AA
+_CODES = {name: code for code, name in enumerate(REGIONS)}
+
+Pixels = NDArray[np.uint8]
+
+
+class Canvas:
+    """Fills and strokes named shapes on a picture and, without anti-aliasing, on its mask.
+
+    Args:
+        shapes: by name, in pixels of the final picture (whole numbers are pixel centres).
+        size: height and width of the final picture.
+        unit: pixels of one face unit.
+        background: RGB picture of any size, stretched to fill.
+    """
+
+    def __init__(
+        self, shapes: Mapping[str, Points], size: int, unit: float, background: Pixels
+    ) -> None:
+        self._cv2 = opencv()
+        self._factor = 2 if size <= _SUPERSAMPLED_TO else 1
+        self._size, self._unit = size, unit
+        wide = size * self._factor
+        self.image: Pixels = self._cv2.resize(
+            background, (wide, wide), interpolation=self._cv2.INTER_CUBIC
+        )
+        self.mask: Pixels = np.zeros((size, size), np.uint8)
+        self._shading: Pixels = np.full((_SHADING_SIZE, _SHADING_SIZE, 3), _NEUTRAL, np.uint8)
+        ends = np.cumsum([len(points) for points in shapes.values()])[:-1]
+        together = np.concatenate(list(shapes.values()))
+        self._on_image, self._on_mask, self._on_shading = (
+            dict(zip(shapes, np.split(_fixed(together, factor), ends), strict=True))
+            for factor in (self._factor, 1.0, _SHADING_SIZE / size)
+        )
+
+    def fill(self, name: str, colour: Colour | None, region: str | None = None) -> None:
+        """Fill a shape; without a colour on the mask only, without a region on the picture only."""
+        if colour is not None:
+            self._cv2.fillPoly(
+                self.image, [self._on_image[name]], colour, _ANTI_ALIASED, shift=_SHIFT
+            )
+        if region is not None:
+            self._cv2.fillPoly(self.mask, [self._on_mask[name]], _CODES[region], shift=_SHIFT)
+
+    def stroke(
+        self,
+        name: str,
+        colour: Colour,
+        width: float,
+        region: str | None = None,
+        *,
+        closed: bool = False,
+        parts: int = 1,
+    ) -> None:
+        """Draw a shape's line, ``width`` in face units and at least one pixel.
+
+        Args:
+            name: the shape.
+            colour: RGB.
+            width: in face units.
+            region: drawn on the mask too.
+            closed: whether the last point is joined to the first.
+            parts: the shape holds this many lines of equal length, one after the other.
+        """
+        pixels = max(1, round(width * self._unit * self._factor))
+        points = self._on_image[name]
+        lines = [points] if parts == 1 else np.split(points, parts)
+        self._cv2.polylines(
+            self.image, lines, closed, colour, pixels, _ANTI_ALIASED, shift=_SHIFT
+        )
+        if region is not None:
+            pixels = max(1, round(width * self._unit))
+            self._cv2.polylines(
+                self.mask, [self._on_mask[name]], closed, _CODES[region], pixels, 8, shift=_SHIFT
+            )
+
+    def shade(self, name: str, value: Colour) -> None:
+        """Fill a shape on the shading map; 128 leaves a colour as it is, 64 halves it."""
+        self._cv2.fillPoly(self._shading, [self._on_shading[name]], value, shift=_SHIFT)
+
+    def crease(self, name: str, strength: float, width: float = 0.02) -> None:
+        """Darken along a line, once the shading map is softened; strength in [0, 1]."""
+        if strength < 0.04:
+            return
+        pixels = max(1, round(width * self._unit * self._factor))
+        value = int(_NEUTRAL * (1 - 0.34 * min(strength, 1.0)))
+        self._cv2.polylines(
+            self._shading,
+            [self._on_image[name]],
+            False,
+            (min(value + 5, 255), value, value),
+            pixels,
+            _ANTI_ALIASED,
+            shift=_SHIFT,
+        )
+
+    def soften(self, sigma: float) -> None:
+        """Blur the shading map (``sigma`` in face units) and bring it to the picture's size."""
+        blurred = self._cv2.GaussianBlur(
+            self._shading, (0, 0), sigma * self._unit * _SHADING_SIZE / self._size
+        )
+        wide = self._size * self._factor
+        self._shading = self._cv2.resize(
+            blurred, (wide, wide), interpolation=self._cv2.INTER_LINEAR
+        )
+
+    def apply_shading(self) -> None:
+        """Multiply what is painted so far by the shading map."""
+        self._cv2.multiply(self.image, self._shading, self.image, 1 / _NEUTRAL)
+
+    def picture(self) -> Pixels:
+        """The picture at its final size, RGB uint8 ``[size, size, 3]``."""
+        if self._factor == 1:
+            return self.image
+        reduced: Pixels = self._cv2.resize(
+            self.image, (self._size, self._size), interpolation=self._cv2.INTER_AREA
+        )
+        return reduced
+
+
+def _fixed(points: Points, factor: float) -> NDArray[np.int32]:
+    """Fixed-point coordinates on a grid ``factor`` times as fine, pixel centres kept."""
+    scaled = ((points + 0.5) * factor - 0.5) * (1 << _SHIFT)
+    fixed: NDArray[np.int32] = np.rint(scaled).astype(np.int32)
+    return fixed

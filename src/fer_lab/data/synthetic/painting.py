@@ -1,0 +1,173 @@
+"""From back to front: what is painted over what, in which colour and as which region."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fer_lab.data.synthetic.anatomy import Face, Traits
+from fer_lab.data.synthetic.canvas import Canvas
+from fer_lab.data.synthetic.curves import Points
+from fer_lab.data.synthetic.hair import STRAND_COUNT
+from fer_lab.data.synthetic.palette import Palette, mix, scaled
+
+Units = Mapping[int, tuple[float, float]]
+
+_SIDES = ("l", "r")
+_DARK = (44, 26, 24)
+
+
+def paint(
+    canvas: Canvas,
+    face: Face,
+    t: Traits,
+    units: Units,
+    colours: Palette,
+    shapes: Mapping[str, Points],
+) -> None:
+    """Paint one face; every region is filled with the polygon that fills the picture."""
+    _body_and_head(canvas, face, colours, shapes)
+    _shading(canvas, face, t, units, shapes)
+    _beard(canvas, colours, shapes)
+    canvas.fill("nose", None, "nose")
+    for side in _SIDES:
+        canvas.fill(f"nostril_{side}", mix(scaled(colours.skin, 0.45), _DARK, 0.3))
+    _mouth(canvas, colours, shapes)
+    if face.glasses:
+        for side in _SIDES:
+            canvas.fill(f"lens_{side}", None, "eye_g")
+    for side in _SIDES:
+        _eye(canvas, t, colours, side)
+        canvas.fill(f"brow_{side}", colours.brow, f"{side}_brow")
+    if face.glasses:
+        _glasses(canvas, face, colours)
+    _hair(canvas, colours, shapes)
+    if face.hat:
+        canvas.fill("hat", colours.hat, "hat")
+        canvas.stroke("hat_shine", mix(colours.hat, (255, 255, 255), 0.16), 0.07)
+        canvas.fill("hat_band", colours.hat_band, "hat")
+    if face.earrings:
+        hoop = 0.3 <= face.draws["earrings_shape"] < 0.65
+        for side in _SIDES:
+            if hoop:
+                canvas.stroke(f"earring_{side}", colours.earring, 0.034, "ear_r", closed=True)
+            else:
+                canvas.fill(f"earring_{side}", colours.earring, "ear_r")
+
+
+def _body_and_head(
+    canvas: Canvas, face: Face, colours: Palette, shapes: Mapping[str, Points]
+) -> None:
+    if "hair_back" in shapes:
+        canvas.fill("hair_back", colours.hair_dark, "hair")
+    if "bun" in shapes:
+        canvas.fill("bun", colours.hair_dark, "hair")
+    canvas.fill("neck", colours.neck, "neck")
+    canvas.fill("cloth", colours.cloth, "cloth")
+    canvas.stroke("collar", scaled(colours.cloth, 0.8), 0.035)
+    if face.necklace:
+        beads = face.draws["necklace_shape"] < 0.35
+        canvas.stroke("chain", colours.necklace, 0.05 if beads else 0.03, "neck_l")
+        if not beads:
+            canvas.fill("pendant", colours.necklace, "neck_l")
+    for side in _SIDES:
+        canvas.fill(f"ear_{side}", colours.ear, f"{side}_ear")
+        canvas.stroke(f"inner_ear_{side}", scaled(colours.ear, 0.8), 0.018)
+    canvas.fill("head", colours.skin, "skin")
+
+
+def _shading(
+    canvas: Canvas, face: Face, t: Traits, units: Units, shapes: Mapping[str, Points]
+) -> None:
+    """Soft volume of the head, then the lines of age and expression."""
+    canvas.shade("neck_shadow", (98, 92, 92))
+    canvas.shade("head", (116, 113, 113))
+    canvas.shade("head_lit", (133, 133, 133))
+    canvas.shade("forehead", (139, 139, 139))
+    smile = {side: units[6][place] for place, side in enumerate(_SIDES)}
+    for side in _SIDES:
+        flush = int(5 + 8 * smile[side] + 4 * t.child + 3 * face.lipstick)
+        canvas.shade(f"cheek_{side}", (135 + flush // 2, 133 - flush // 2, 132 - flush // 2))
+        canvas.shade(f"socket_{side}", (119, 114, 114))
+    canvas.shade("nose_under", (108, 104, 104))
+    canvas.shade("nose_shadow", (116, 112, 112))
+    canvas.shade("nose_ridge", (143, 143, 143))
+    canvas.shade("nose_tip", (148, 147, 147))
+    canvas.shade("under_lip", (108, 104, 104))
+    canvas.shade("chin_ball", (137, 136, 136))
+    canvas.shade("hair_shadow", (112, 108, 108))
+    canvas.soften(0.055)
+    _creases(canvas, t, units)
+    canvas.apply_shading()
+
+
+def _creases(canvas: Canvas, t: Traits, units: Units) -> None:
+    raised = max(max(units[1]), max(units[2]))
+    canvas.crease("forehead_lines_1", 0.75 * t.elder + 0.75 * raised, 0.018)
+    canvas.crease("forehead_lines_2", 0.65 * t.elder + 0.65 * raised, 0.018)
+    canvas.crease("forehead_lines_3", 0.5 * t.elder + 0.4 * raised, 0.016)
+    for place, side in enumerate(_SIDES):
+        unit = {number: pair[place] for number, pair in units.items()}
+        fold = 0.1 + 0.55 * t.elder + 0.7 * unit[12] + 0.75 * unit[9] + 0.3 * unit[20]
+        canvas.crease(f"nasolabial_{side}", fold * (1 - 0.5 * t.child), 0.022)
+        canvas.crease(f"frown_{side}", 0.25 * t.elder + 1.1 * unit[4], 0.022)
+        canvas.crease(f"nose_wrinkle_{side}", 1.2 * unit[9], 0.02)
+        canvas.crease(f"crow_{side}", 0.55 * t.elder + 0.65 * unit[6], 0.014)
+        canvas.crease(f"bag_{side}", 0.14 + 0.5 * t.elder + 0.35 * unit[6] + 0.2 * unit[7], 0.018)
+        canvas.crease(f"marionette_{side}", 0.45 * t.elder + 0.7 * unit[15], 0.02)
+        canvas.crease(f"dimple_{side}", 1.3 * unit[14] + 0.25 * unit[12], 0.026)
+        canvas.crease(f"wing_{side}", 0.75, 0.022)
+    canvas.crease("chin_crease", 1.1 * max(units[17]) + 0.15 * t.elder, 0.024)
+
+
+def _beard(canvas: Canvas, colours: Palette, shapes: Mapping[str, Points]) -> None:
+    if "beard" in shapes:
+        canvas.fill("beard", colours.beard)
+    if "moustache" in shapes:
+        canvas.fill("moustache", colours.beard)
+
+
+def _mouth(canvas: Canvas, colours: Palette, shapes: Mapping[str, Points]) -> None:
+    if "opening" in shapes:
+        canvas.fill("opening", (96, 34, 38), "mouth")
+        canvas.fill("tongue", (178, 84, 88))
+        canvas.fill("teeth", (243, 240, 234))
+    canvas.fill("lower_lip", colours.lip_lower, "l_lip")
+    canvas.fill("upper_lip", colours.lip_upper, "u_lip")
+    canvas.stroke("lip_shine", colours.lip_shine, 0.016)
+    line = scaled(mix(colours.lip_upper, _DARK, 0.35), 0.62)
+    if "opening" not in shapes:
+        canvas.stroke("lip_line", line, 0.018)
+    for side in _SIDES:
+        canvas.stroke(f"corner_{side}", line, 0.018)
+
+
+def _eye(canvas: Canvas, t: Traits, colours: Palette, side: str) -> None:
+    lid = mix(scaled(colours.skin, 0.84), (150, 70, 70), 0.08)
+    canvas.fill(f"lid_{side}", lid)
+    canvas.fill(f"eye_{side}", (246, 243, 240), f"{side}_eye")
+    canvas.fill(f"iris_{side}", scaled(colours.iris, 0.62))
+    canvas.fill(f"iris_core_{side}", mix(colours.iris, (255, 240, 210), 0.1))
+    canvas.fill(f"pupil_{side}", (18, 14, 16))
+    canvas.fill(f"glint_{side}", (255, 255, 255))
+    lash = mix(colours.brow, (24, 18, 18), 0.65)
+    if t.fold:
+        canvas.stroke(f"crease_{side}", scaled(colours.skin, 0.66), 0.012)
+    canvas.stroke(f"lower_lash_{side}", scaled(colours.skin, 0.62), 0.010)
+    canvas.stroke(f"lash_{side}", lash, 0.030 - 0.008 * t.male - 0.006 * t.child)
+    if t.male < 0.5:
+        canvas.fill(f"lash_wing_{side}", lash)
+
+
+def _glasses(canvas: Canvas, face: Face, colours: Palette) -> None:
+    width = 0.026 + 0.022 * face.draws["glasses_shape"]
+    for side in _SIDES:
+        canvas.stroke(f"reflex_{side}", (236, 240, 244), 0.012)
+        canvas.stroke(f"temple_{side}", colours.frame, width, "eye_g")
+        canvas.stroke(f"lens_{side}", colours.frame, width, "eye_g", closed=True)
+    canvas.stroke("bridge", colours.frame, width, "eye_g")
+
+
+def _hair(canvas: Canvas, colours: Palette, shapes: Mapping[str, Points]) -> None:
+    canvas.fill("hair", colours.hair, "hair")
+    canvas.stroke("strands", mix(colours.hair, colours.hair_dark, 0.55), 0.012, parts=STRAND_COUNT)
+    canvas.stroke("hair_shine", mix(colours.hair, colours.hair_light, 0.55), 0.05)

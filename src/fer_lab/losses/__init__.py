@@ -1,0 +1,7 @@
+"""What training minimises: functions of logits and labels."""
+
+from __future__ import annotations
+
+from fer_lab.losses.classification import cross_entropy, sample_cross_entropy
+
+__all__ = ["cross_entropy", "sample_cross_entropy"]

@@ -1,0 +1,204 @@
+"""Weights from a local file or the network: read without executing anything, checked by name."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fer_lab.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+_ALTERNATIVES = "use model.weights=random, or model.weights=<path of a weights file>"
+
+
+def load_file(backbone: nn.Module, path: str, *, head: str) -> None:
+    """Load a weights file into ``backbone``.
+
+    Takes a ``.safetensors`` file, a torch file of tensors, or a Lightning checkpoint. Prefixes
+    that training programs put before names (``model.``, ``backbone.``, …) are found and removed.
+    A head of another size is left as it is, with a message; one of equal size is loaded.
+
+    Args:
+        backbone: changed in place, or not at all when an error is raised.
+        path: the file.
+        head: path in ``backbone`` of the module that makes the logits.
+
+    Raises:
+        ConfigError: if the file is missing, is broken, holds anything but weights (nothing in it
+            is executed), or is of another architecture; the first names that differ are listed.
+    """
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise ConfigError(
+            "there is no such weights file",
+            where=f"model.weights={path}",
+            hint="give the path of a file, or use model.weights=random or imagenet",
+        )
+    own = backbone.state_dict()
+    given = _without_prefix(_tensors(file), own)
+    for name in [name for name in given if name.startswith(f"{head}.")]:
+        if name in own and given[name].shape == own[name].shape:
+            continue
+        log.info("%s: %s %s is left out", file.name, name, tuple(given[name].shape))
+        del given[name]
+    # Counters that old files lack, and heads, may be missing; nothing else may.
+    optional = {name for name in own if name.endswith("num_batches_tracked")}
+    optional |= {name for name in own if name.startswith(f"{head}.")}
+    differences = [f"{name} is missing" for name in own if name not in {*given, *optional}]
+    for name, tensor in given.items():
+        if name not in own:
+            differences.append(f"{name} is not in the model")
+        elif tensor.shape != own[name].shape:
+            shapes = f"{tuple(tensor.shape)}, the model's {tuple(own[name].shape)}"
+            differences.append(f"{name} has shape {shapes}")
+    if differences:
+        more = f"; and {len(differences) - 4} more" if len(differences) > 4 else ""
+        raise ConfigError(
+            f"the weights are of another architecture: {'; '.join(differences[:4])}{more}",
+            where=file,
+            hint="choose the model that the weights were trained with, at its image size",
+        )
+    backbone.load_state_dict(given, strict=False)
+    kept = sorted(name for name in own if name.startswith(f"{head}.") and name not in given)
+    log.info(
+        "%s: %d tensors loaded%s",
+        file.name,
+        len(given),
+        f", {', '.join(kept)} new" if kept else "",
+    )
+
+
+def imagenet_model(name: str, *, timeout: float = 3.0, **arguments: Any) -> nn.Module:
+    """A model of timm with its published ImageNet weights, from the local cache or the network.
+
+    Args:
+        name: the model's name in timm.
+        timeout: seconds to wait for a first sign of the server.
+        **arguments: for ``timm.create_model``.
+
+    Raises:
+        ConfigError: if none are published, or they are neither cached nor within reach.
+    """
+    import timm
+    from huggingface_hub import constants, try_to_load_from_cache
+
+    published = timm.get_pretrained_cfg(name)
+    repository = getattr(published, "hf_hub_id", None)
+    if published is None or not (repository or published.url):
+        raise ConfigError(
+            f"no ImageNet weights are published for {name}",
+            where="model.weights=imagenet",
+            hint=_ALTERNATIVES,
+        )
+    overlay: dict[str, Any] = {}
+    if repository:
+        cached = [
+            found
+            for file in ("model.safetensors", "pytorch_model.bin")
+            if isinstance(found := try_to_load_from_cache(repository, file), str)
+        ]
+        if cached:
+            # num_classes, or timm takes a head of equal size for a new one and drops it.
+            overlay = {"file": cached[0], "num_classes": published.num_classes}
+    # Without this look the client would try for most of a minute before it gives up.
+    obstacle = None if overlay else _obstacle(constants.ENDPOINT, timeout)
+    if obstacle is None:
+        try:
+            model: nn.Module = timm.create_model(
+                name, pretrained=True, pretrained_cfg_overlay=overlay or None, **arguments
+            )
+        except Exception as error:  # the network fails in the ways of half a dozen libraries
+            obstacle = f"{type(error).__name__}: {error}".splitlines()[0]
+        else:
+            return model
+    raise ConfigError(
+        f"the ImageNet weights of {name} cannot be had: {obstacle}",
+        where=f"model.weights=imagenet ({repository or published.url})",
+        hint=f"{_ALTERNATIVES}, or connect to the network once: they are cached",
+    )
+
+
+def _obstacle(endpoint: str, timeout: float) -> str | None:
+    """Why ``endpoint`` cannot be reached, or None when it, or a proxy for it, answers."""
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return "HF_HUB_OFFLINE is set"
+    answer: list[str | None] = []
+
+    def ask() -> None:
+        request = urllib.request.Request(endpoint, method="HEAD")
+        try:
+            urllib.request.urlopen(request, timeout=timeout).close()
+        except urllib.error.HTTPError:
+            answer.append(None)
+        except OSError as error:
+            reason = getattr(error, "reason", error)
+            # The client brings certificates of its own and may well succeed.
+            answer.append(None if isinstance(reason, ssl.SSLError) else f"{endpoint}: {reason}")
+        else:
+            answer.append(None)
+
+    # A thread, because looking a name up does not keep to the timeout.
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(timeout + 0.5)
+    return answer[0] if answer else f"{endpoint} does not answer within {timeout:g} s"
+
+
+def _tensors(file: Path) -> dict[str, Tensor]:
+    """The tensors of a file by name, whatever they are wrapped in."""
+    try:
+        if file.suffix == ".safetensors":
+            from safetensors.torch import load_file as load_safetensors
+
+            content: Any = load_safetensors(file)
+        else:
+            content = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # a reader fed with arbitrary bytes may raise anything
+        raise ConfigError(
+            "refused: this is no readable file of weights alone "
+            f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'empty'})",
+            where=file,
+            hint="fetch it again from its source; programs inside such files are never run",
+        ) from error
+    for wrapper in ("state_dict", "model_state_dict", "model"):
+        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
+            content = content[wrapper]
+    if isinstance(content, Mapping):
+        tensors = {str(k): v for k, v in content.items() if isinstance(v, Tensor)}
+        if tensors:
+            return tensors
+    raise ConfigError(
+        "the file holds no weights by name",
+        where=file,
+        hint="save model.state_dict() with torch.save, or use a Lightning checkpoint",
+    )
+
+
+def _without_prefix(given: dict[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """``given`` with the prefix removed under which most of the model's own names are found.
+
+    What stands beside that prefix (a loss' buffers, another branch) is not the backbone's.
+    """
+    anchors = list(own)[:8]
+    prefixes = {
+        name[: -len(anchor)] for name in given for anchor in anchors if name.endswith(anchor)
+    }
+    prefixes = {prefix for prefix in prefixes if prefix.endswith(".")} | {""}
+
+    def matches(prefix: str) -> tuple[int, int]:
+        return sum(prefix + name in given for name in own), -len(prefix)
+
+    best = max(sorted(prefixes), key=matches)
+    return {name[len(best) :]: v for name, v in given.items() if name.startswith(best)}

@@ -1,0 +1,124 @@
+"""How figures and names read: the one wording of tables, figures and pages."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, TypeGuard
+
+from fer_lab.data.vocabulary import REGION_TITLES
+
+SPLIT_TITLES = {"val": "Validation", "test": "Test"}
+METHOD_TITLES = {"gradcam": "Grad-CAM", "hirescam": "HiResCAM", "lrp": "LRP", "lime": "LIME"}
+MISSING = "–"
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether a fact is a finite number; undefined ones are None or NaN."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def number(value: Any, digits: int = 3, *, signed: bool = False) -> str:
+    """A figure as text, a dash where it is undefined.
+
+    >>> number(0.12345), number(None), number(0.1, 2, signed=True)
+    ('0.123', '–', '+0.10')
+    """
+    return f"{value:{'+' if signed else ''}.{digits}f}" if is_number(value) else MISSING
+
+
+def interval(facts: Mapping[str, Any], digits: int = 3) -> str:
+    """The ends of an interval as text.
+
+    >>> interval({"value": 0.5, "low": 0.4, "high": 0.61})
+    '0.400–0.610'
+    """
+    ends = facts.get("low"), facts.get("high")
+    if not all(map(is_number, ends)):
+        return MISSING
+    return "–".join(number(end, digits) for end in ends)
+
+
+def probability(value: Any) -> str:
+    """A p value as text.
+
+    >>> probability(0.0004), probability(0.031)
+    ('<0.001', '0.031')
+    """
+    return "<0.001" if is_number(value) and value < 0.001 else number(value)
+
+
+def count(value: Any) -> str:
+    """A count with its thousands apart."""
+    return f"{value:,}" if is_number(value) else MISSING
+
+
+def name(text: object) -> str:
+    """A name of a group, class or attribute for people: no underscores, nothing unprintable.
+
+    >>> name("middle_eastern")
+    'middle eastern'
+    """
+    return printable(str(text).replace("_", " "))
+
+
+def printable(text: object) -> str:
+    """Text from data with its control characters replaced, so that it cannot steer a terminal."""
+    return "".join(
+        c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in str(text)
+    )
+
+
+def figure_label(text: object, longest: int = 26) -> str:
+    r"""A name from data for a figure: cut when long, and never read as mathematics.
+
+    >>> figure_label("middle_eastern"), figure_label("$x$")
+    ('middle eastern', '\\$x\\$')
+    """
+    plain = name(text)
+    plain = plain if len(plain) <= longest else plain[: longest - 1] + "…"
+    return plain.replace("$", r"\$")
+
+
+def inferred_label(facts: Mapping[str, Any]) -> str | None:
+    """``inferred by <model>`` for an attribute that nobody annotated, else None."""
+    return f"inferred by {printable(facts.get('source'))}" if facts.get("inferred") else None
+
+
+def split_title(split: str) -> str:
+    """A split's name for people."""
+    return SPLIT_TITLES.get(split, name(split))
+
+
+def method_title(method: str) -> str:
+    """An attribution method's name for people."""
+    return METHOD_TITLES.get(method, name(method))
+
+
+def region_title(region: str) -> str:
+    """A region's name for people."""
+    return REGION_TITLES.get(region, name(region))
+
+
+def worst_group(facts: Mapping[str, Any] | None) -> str:
+    """Which group has the lowest accuracy, and of how many samples.
+
+    >>> worst_group({"attribute": "race", "group": "black", "accuracy": 0.8, "count": 1200})
+    'race = black, 1,200 faces'
+    """
+    if not facts or facts.get("group") is None:
+        return "no group is large enough"
+    attribute = f"{name(facts['attribute'])} = " if facts.get("attribute") else ""
+    return f"{attribute}{name(facts['group'])}, {count(facts.get('count'))} faces"
+
+
+def dropped(record: Mapping[str, Any]) -> str | None:
+    """What was set aside while reading, with the reasons, or None."""
+    reasons = {
+        reason: rows
+        for reason, rows in ((record.get("data") or {}).get("dropped") or {}).items()
+        if rows
+    }
+    if not reasons:
+        return None
+    return "; ".join(f"{count(rows)} {printable(reason)}" for reason, rows in reasons.items())

@@ -1,0 +1,177 @@
+"""The callbacks in real trainers: what they write is right, and they leave the model as it was."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from fer_lab.explain.regions import intersection_over_region
+from pytorch_lightning import Trainer
+
+from fer_lab.callbacks import EpochSeed, FairnessAudit, History, PredictionWriter, RegionSummaries
+from fer_lab.data import SyntheticDataModule
+from fer_lab.data.vocabulary import REGIONS
+from fer_lab.errors import ConfigError
+from fer_lab.explain import attribute
+from fer_lab.models import BaselineCNN
+
+
+def faces(**options) -> SyntheticDataModule:
+    options = {"train": 70, "val": 60, "test": 61, "image_size": 48, "batch_size": 16, **options}
+    return SyntheticDataModule(**options)
+
+
+def trainer(folder, *callbacks, **options) -> Trainer:
+    return Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        logger=History(folder),
+        callbacks=list(callbacks),
+        use_distributed_sampler=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        **options,
+    )
+
+
+@pytest.fixture(scope="module")
+def audited(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("audited")
+    torch.manual_seed(0)
+    model, data = BaselineCNN(image_size=48), faces()
+    run = trainer(
+        folder,
+        FairnessAudit(folder, resamples=50, min_count=5),
+        PredictionWriter(folder),
+        RegionSummaries(folder, max_samples=30),
+    )
+    run.fit(model, data)
+    run.validate(model, data, verbose=False)
+    run.test(model, data, verbose=False)
+    return folder, model, data
+
+
+def test_region_table_equals_attribution_by_hand(audited):
+    folder, model, data = audited
+    table = pd.read_parquet(folder / "explanations" / "region_ior.parquet")
+    model.eval()
+    for batch in data.test_dataloader():
+        image = batch["image"].float() / 255
+        maps = attribute(model, image, model(image).argmax(1), method="hirescam")
+        expected = intersection_over_region(maps, batch["regions"]).numpy()
+        ids = data.manifest["id"].to_numpy()[batch["index"].numpy()]
+        wide = table.pivot(index="id", columns="region", values="ior")
+        found = wide.reindex(index=ids, columns=list(REGIONS)).to_numpy(dtype=float)
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_patches_are_pixels_of_the_images_they_name(audited):
+    folder, _, data = audited
+    ids = list(data.manifest["id"])
+    images = {
+        int(i): image
+        for batch in data.test_dataloader()
+        for i, image in zip(batch["index"], batch["image"], strict=True)
+    }
+    with np.load(folder / "explanations" / "patches.npz", allow_pickle=False) as patches:
+        for name, position, patch in zip(
+            patches["nose/id"], patches["nose/position"], patches["nose/image"], strict=True
+        ):
+            image = images[ids.index(str(name))].permute(1, 2, 0).numpy()
+            top, left = position
+            assert (image[top : top + 16, left : left + 16] == patch).all()
+
+
+def test_scalars_of_an_epoch_equal_the_files_of_the_same_weights(audited):
+    folder, _, _ = audited
+    history = pd.read_csv(folder / "metrics" / "history.csv").iloc[-1]
+    facts = json.loads((folder / "metrics" / "val.json").read_text())
+    assert history["val/fairness/bias"] == pytest.approx(facts["bias"]["value"], abs=1e-6)
+    for attribute_name, section in facts["attributes"].items():
+        for metric, found in section["metrics"].items():
+            logged = history[f"val/fairness/{attribute_name}/{metric}"]
+            if found["value"] is None:
+                assert np.isnan(logged)
+            else:
+                assert logged == pytest.approx(found["value"], abs=1e-6)
+
+
+def test_the_model_is_left_as_it_was(tmp_path):
+    model, data = BaselineCNN(image_size=48), faces()
+
+    class Witness(RegionSummaries):
+        def on_validation_epoch_end(self, trainer, pl_module):
+            before = (
+                pl_module.training,
+                [len(m._forward_hooks) for m in pl_module.modules()],
+                [p.requires_grad for p in pl_module.parameters()],
+                [p.grad is None for p in pl_module.parameters()],
+                torch.is_inference_mode_enabled(),
+            )
+            super().on_validation_epoch_end(trainer, pl_module)
+            after = (
+                pl_module.training,
+                [len(m._forward_hooks) for m in pl_module.modules()],
+                [p.requires_grad for p in pl_module.parameters()],
+                [p.grad is None for p in pl_module.parameters()],
+                torch.is_inference_mode_enabled(),
+            )
+            self.same = before == after
+
+    witness = Witness(tmp_path, max_samples=20)
+    trainer(tmp_path, witness).fit(model, data)
+    assert witness.same
+
+
+def test_the_audit_does_not_change_the_training(tmp_path):
+    weights = []
+    for callbacks in (
+        [EpochSeed(3)],
+        [EpochSeed(3), FairnessAudit(tmp_path), RegionSummaries(tmp_path, max_samples=20)],
+    ):
+        torch.manual_seed(0)
+        model = BaselineCNN(image_size=48)
+        trainer(tmp_path, *callbacks).fit(model, faces())
+        weights.append(model.state_dict())
+    assert all(torch.equal(weights[0][name], value) for name, value in weights[1].items())
+
+
+def test_the_same_images_are_explained_every_time():
+    data = faces()
+    data.prepare_data()
+    data.setup("fit")
+    drawn = [
+        sorted(int(i) for batch in data.audit_dataloader("val", 28) for i in batch["index"])
+        for _ in range(2)
+    ]
+    assert drawn[0] == drawn[1]
+    assert len(drawn[0]) == 28
+
+
+def test_data_without_masks_turns_region_summaries_off_and_says_so_once(tmp_path, caplog):
+    data = faces()
+    data.prepare_data()
+    data.setup("fit")
+    data.__class__ = type("WithoutMasks", (SyntheticDataModule,), {"has_regions": False})
+    run = trainer(tmp_path, RegionSummaries(tmp_path))
+    run.fit(BaselineCNN(image_size=48), data)
+    run.test(BaselineCNN(image_size=48), data, verbose=False)
+    said = [r for r in caplog.records if "no region masks" in r.getMessage()]
+    assert len(said) == 1
+    assert not (tmp_path / "explanations").exists()
+
+
+def test_bare_loaders_cannot_be_audited(tmp_path):
+    data = faces()
+    data.prepare_data()
+    data.setup("fit")
+    model = BaselineCNN(image_size=48)
+    with pytest.raises(ConfigError, match="who is in the images"):
+        trainer(tmp_path, FairnessAudit(tmp_path)).validate(
+            model, data.val_dataloader(), verbose=False
+        )

@@ -1,0 +1,247 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from scipy.ndimage import map_coordinates
+from torch import Tensor
+
+from fer_lab.data.augment import Augment
+from fer_lab.data.dataset import Batch
+from fer_lab.data.randomness import uniform
+from fer_lab.data.vocabulary import LANDMARK_FLIP, REGION_FLIP, REGIONS
+from fer_lab.errors import ConfigError
+
+CONF = Path(__file__).parents[2] / "conf" / "augment"
+STANDARD = Augment(flip=0.5, rotation=10, zoom=0.1, shift=0.05, brightness=0.1, contrast=0.1)
+
+
+def smooth_batch(count: int = 6, size: int = 32) -> Batch:
+    """Smooth images, so that interpolation can be compared, with regions and landmarks."""
+    generator = torch.Generator().manual_seed(3)
+    coarse = torch.rand(count, 3, 5, 5, generator=generator)
+    image = torch.nn.functional.interpolate(coarse, (size, size), mode="bicubic").clamp(0, 1)
+    return {
+        "image": image.contiguous(memory_format=torch.channels_last),
+        "label": torch.zeros(count, dtype=torch.int64),
+        "group": {},
+        "index": torch.arange(count) * 7,
+        "monitored": torch.ones(count, dtype=torch.bool),
+        "regions": torch.randint(
+            0, 19, (count, size, size), generator=generator, dtype=torch.uint8
+        ),
+        "landmarks": torch.rand(count, 68, 2, generator=generator) * (size - 1),
+    }
+
+
+def face(size: int = 64) -> Batch:
+    """One face whose eyes differ in colour; regions and landmarks agree with the colours."""
+    image = torch.zeros(1, 3, size, size)
+    regions = torch.zeros(1, size, size, dtype=torch.uint8)
+    landmarks = torch.full((1, 68, 2), float("nan"))
+    for channel, name, points, column in (
+        (0, "l_eye", range(36, 42), 18),
+        (1, "r_eye", range(42, 48), 44),
+    ):
+        image[:, channel, 20:25, column - 2 : column + 3] = 1
+        regions[:, 20:25, column - 2 : column + 3] = REGIONS.index(name)
+        landmarks[:, list(points)] = torch.tensor([column, 22.0])
+    return {
+        "image": image,
+        "label": torch.zeros(1, dtype=torch.int64),
+        "group": {},
+        "index": torch.zeros(1, dtype=torch.int64),
+        "monitored": torch.ones(1, dtype=torch.bool),
+        "regions": regions,
+        "landmarks": landmarks,
+    }
+
+
+def fitted_motion(before: Tensor, after: Tensor) -> np.ndarray:
+    """The affine map ``[3, 2]`` that takes points ``[68, 2]`` to others, by least squares."""
+    points = np.c_[before.numpy(), np.ones(68)]
+    motion, residual, *_ = np.linalg.lstsq(points, after.numpy(), rcond=None)
+    assert residual.max() < 1e-4
+    return motion
+
+
+def unswapped(landmarks: Tensor, flipped: bool) -> Tensor:
+    return landmarks[list(LANDMARK_FLIP)] if flipped else landmarks
+
+
+def test_without_strengths_the_batch_itself_comes_back() -> None:
+    batch = smooth_batch()
+    assert Augment()(batch, seed=1, epoch=0) is batch
+    assert not Augment().active
+
+
+def test_a_flip_is_the_mirrored_image_with_left_and_right_swapped() -> None:
+    batch = smooth_batch(40, 9)
+    changed = Augment(flip=0.5)(batch, seed=1, epoch=2)
+    flipped = uniform(1, 2, batch["index"], 1)[:, 0] < 0.5
+    assert 8 < int(flipped.sum()) < 32
+    for row in range(40):
+        image, regions = batch["image"][row], batch["regions"][row]
+        points = batch["landmarks"][row]
+        if flipped[row]:
+            image = torch.from_numpy(image.numpy()[:, :, ::-1].copy())
+            named = [[REGION_FLIP[value] for value in reversed(line)] for line in regions.tolist()]
+            regions = torch.tensor(named, dtype=torch.uint8)
+            mirrored = [[8 - x, y] for x, y in points.tolist()]
+            points = torch.tensor([mirrored[old] for old in LANDMARK_FLIP])
+        assert torch.equal(changed["image"][row], image)
+        assert torch.equal(changed["regions"][row], regions)
+        assert torch.allclose(changed["landmarks"][row], points, atol=1e-5)
+
+
+@pytest.mark.parametrize("augment", [Augment(flip=1), Augment(flip=1, zoom=1e-12)])
+def test_flipping_twice_is_the_identity(augment: Augment) -> None:
+    batch = smooth_batch()
+    twice = augment(augment(batch, seed=1, epoch=0), seed=1, epoch=0)
+    assert torch.allclose(twice["image"], batch["image"], atol=2e-5)
+    assert torch.equal(twice["regions"], batch["regions"])
+    assert torch.allclose(twice["landmarks"], batch["landmarks"], atol=1e-4)
+
+
+@pytest.mark.parametrize("augment", [Augment(flip=1), Augment(flip=1, rotation=1e-9)])
+def test_after_a_flip_the_left_eye_is_again_on_the_left(augment: Augment) -> None:
+    changed = augment(face(), seed=1, epoch=0)
+    left = changed["regions"][0] == REGIONS.index("l_eye")
+    # The red eye was on the left and is now on the right: there it is the image's right eye.
+    assert float(changed["image"][0, 1][left].min()) > 0.99
+    assert float(changed["image"][0, 0][left].max()) < 0.01
+    assert left.nonzero().float().mean(0).tolist() == [22, 63 - 44]
+    assert torch.allclose(changed["landmarks"][0, 36:42], torch.tensor([19.0, 22.0]), atol=1e-4)
+    assert torch.allclose(changed["landmarks"][0, 42:48], torch.tensor([45.0, 22.0]), atol=1e-4)
+
+
+def test_landmarks_move_exactly_as_pixels_do() -> None:
+    batch = smooth_batch()
+    augment = Augment(flip=0.5, rotation=25, zoom=0.2, shift=0.1)
+    changed = augment(batch, seed=4, epoch=1)
+    flipped = uniform(4, 1, batch["index"], 1)[:, 0] < 0.5
+    assert 0 < int(flipped.sum()) < 6
+    rows, columns = np.mgrid[:32, :32]
+    for face_number in range(6):
+        after = unswapped(changed["landmarks"][face_number], bool(flipped[face_number]))
+        back = fitted_motion(after, batch["landmarks"][face_number])
+        places = np.stack([columns, rows, np.ones_like(rows)], axis=-1) @ back
+        at = [places[..., 1].clip(0, 31), places[..., 0].clip(0, 31)]
+        for channel in range(3):
+            expected = map_coordinates(
+                batch["image"][face_number, channel].numpy(), at, order=1, mode="nearest"
+            )
+            assert np.allclose(changed["image"][face_number, channel], expected, atol=2e-3)
+        nearest = batch["regions"][face_number].numpy()[
+            np.rint(at[0]).astype(int), np.rint(at[1]).astype(int)
+        ]
+        if flipped[face_number]:
+            nearest = np.array(REGION_FLIP)[nearest]
+        assert (changed["regions"][face_number].numpy() == nearest).mean() > 0.99
+
+
+def test_motions_stay_within_their_strengths_and_reach_them() -> None:
+    batch = smooth_batch(400, 8)
+    changed = Augment(rotation=10, zoom=0.1, shift=0.05)(batch, seed=1, epoch=0)
+    motions = [
+        fitted_motion(after, before)
+        for before, after in zip(batch["landmarks"], changed["landmarks"], strict=True)
+    ]
+    angles = np.degrees([np.arctan2(m[0, 1], m[0, 0]) for m in motions])
+    scales = np.array([np.hypot(m[0, 0], m[0, 1]) for m in motions])
+    shifts = np.array([[3.5, 3.5, 1] @ m - 3.5 for m in motions]) / 8
+    for values, largest in (
+        (angles, 10),
+        (scales - 1, 0.1),
+        (shifts[:, 0], 0.05),
+        (shifts[:, 1], 0.05),
+    ):
+        assert 0.95 * largest < np.abs(values).max() < largest * 1.001
+        assert abs(values.mean()) < largest * 0.12
+
+
+def test_colours_equal_a_slow_loop() -> None:
+    batch = smooth_batch()
+    augment = Augment(brightness=0.3, contrast=0.4, gamma=1.0)
+    changed = augment(batch, seed=9, epoch=3)
+    draws = uniform(9, 3, batch["index"], 8).double().numpy() * 2 - 1
+    for row, image in enumerate(batch["image"].double().numpy()):
+        image = image ** (2.0 ** draws[row, 7])
+        image = (image - image.mean()) * (1 + 0.4 * draws[row, 6]) + image.mean()
+        image = np.clip(image + 0.3 * draws[row, 5], 0, 1)
+        assert np.allclose(changed["image"][row], image, atol=1e-5)
+
+
+def test_a_sample_changes_in_the_same_way_in_any_batch() -> None:
+    batch = smooth_batch(8)
+    whole = STANDARD(batch, seed=1, epoch=5)
+    some = torch.tensor([6, 2])
+    part: Batch = {
+        "image": batch["image"][some],
+        "label": batch["label"][some],
+        "group": {},
+        "index": batch["index"][some],
+        "monitored": batch["monitored"][some],
+    }
+    changed = STANDARD(part, seed=1, epoch=5)
+    assert torch.allclose(changed["image"], whole["image"][some], atol=1e-6)
+    other = STANDARD(part, seed=1, epoch=6)
+    assert not torch.allclose(changed["image"], other["image"], atol=1e-2)
+
+
+def test_the_result_is_in_range_channels_last_and_leaves_the_input_alone() -> None:
+    batch = smooth_batch()
+    before = {name: batch[name].clone() for name in ("image", "regions", "landmarks")}  # type: ignore[literal-required]
+    for augment in (STANDARD, Augment(brightness=1), Augment(flip=0.5), Augment(contrast=1)):
+        changed = augment(batch, seed=1, epoch=0)
+        assert float(changed["image"].min()) >= 0
+        assert float(changed["image"].max()) <= 1
+        assert changed["image"].is_contiguous(memory_format=torch.channels_last)
+        assert changed["image"].dtype == torch.float32
+        assert changed["regions"].dtype == torch.uint8
+    for name, value in before.items():
+        assert torch.equal(batch[name], value)  # type: ignore[literal-required]
+
+
+def test_nothing_is_read_back_from_the_device() -> None:
+    # A value of a meta tensor cannot be read: whatever waits for the device fails here.
+    batch = smooth_batch()
+    moved: Batch = {
+        "image": batch["image"].to("meta"),
+        "label": batch["label"].to("meta"),
+        "group": {},
+        "index": batch["index"].to("meta"),
+        "monitored": batch["monitored"].to("meta"),
+        "regions": batch["regions"].to("meta"),
+        "landmarks": batch["landmarks"].to("meta"),
+    }
+    for augment in (STANDARD, Augment(flip=0.5, gamma=0.5)):
+        assert augment(moved, seed=1, epoch=0)["image"].shape == (6, 3, 32, 32)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"flip": 1.5}, r"augment\.flip=1\.5"),
+        ({"rotation": -1}, r"augment\.rotation"),
+        ({"zoom": 1.0}, r"augment\.zoom"),
+        ({"gamma": float("nan")}, r"augment\.gamma"),
+        ({"hue": 0.1}, "unknown augmentation: hue"),
+    ],
+)
+def test_impossible_options_are_errors(options: dict[str, float], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Augment.of(options)
+
+
+def test_the_shipped_options_are_what_they_say() -> None:
+    none, standard = (
+        yaml.safe_load((CONF / f"{name}.yaml").read_text()) for name in ("none", "standard")
+    )
+    assert not Augment.of(none).active
+    assert Augment.of(standard) == STANDARD
+    assert none.keys() == standard.keys()
+    assert Augment.of(None) == Augment()

@@ -1,0 +1,53 @@
+"""Starting real trainings, small enough for a test."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+SMALL = (
+    "dataset.train=280",
+    "dataset.val=140",
+    "dataset.test=141",
+    "recipe.image_size=48",
+    "trainer.max_epochs=2",
+    "callbacks.fairness.resamples=100",
+    "explain.max_samples=40",
+)
+
+
+def command(*overrides: str, task: str = "train") -> list[str]:
+    return [sys.executable, "-m", "fer_lab.cli", task, *overrides]
+
+
+def start(folder: Path, *overrides: str, **options: Any) -> subprocess.Popen[str]:
+    """A training as a process of its own, in ``folder``."""
+    return subprocess.Popen(
+        command(*overrides),
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "COLUMNS": "100", **options},
+    )
+
+
+def finish(folder: Path, *overrides: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run a training to its end."""
+    process = start(folder, *overrides, **options)
+    out, err = process.communicate(timeout=600)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def only_run(folder: Path) -> Path:
+    """The one run's folder below ``outputs``."""
+    (found,) = folder.glob("outputs/*/*/run.json")
+    return found.parent
+
+
+def record(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "run.json").read_text())

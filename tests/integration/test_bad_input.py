@@ -1,0 +1,74 @@
+"""Mistakes in configuration and data: one clear error, or set aside and counted."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.integration.runs import SMALL, finish, only_run, record
+
+
+def refused(place, *overrides: str) -> str:
+    done = finish(place, *SMALL, "logger=none", *overrides)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr, done.stderr
+    assert "error: " in done.stderr
+    return done.stderr
+
+
+def test_a_missing_root_names_folder_files_and_override(tmp_path):
+    err = refused(tmp_path, "dataset=affectnet", f"dataset.root={tmp_path / 'nowhere'}")
+    assert str(tmp_path / "nowhere") in err
+    assert "training.csv" in err
+    assert "dataset.root=" in err
+
+
+def test_a_wrong_layout_names_what_was_expected(tmp_path):
+    (tmp_path / "faces").mkdir()
+    (tmp_path / "faces" / "readme.txt").write_text("not a dataset")
+    err = refused(tmp_path, "dataset=affectnet", f"dataset.root={tmp_path / 'faces'}")
+    assert "training.csv" in err
+
+
+def test_a_filter_that_leaves_nobody_names_it_and_the_counts(tmp_path):
+    err = refused(tmp_path, "split.where.age=[54+]", "split.where.race=[indian]", "dataset.train=9")
+    assert "54+" in err
+    assert "indian" in err
+
+
+def test_an_unknown_group_lists_those_that_exist(tmp_path):
+    err = refused(tmp_path, "split.where.gender=[woman]")
+    assert "female" in err
+
+
+def test_an_unknown_attribute_lists_those_that_exist(tmp_path):
+    err = refused(tmp_path, "attributes=[gender,agee]")
+    assert "did you mean 'age'" in err
+
+
+def test_classes_that_do_not_exist_are_refused(tmp_path):
+    assert "6, 7, 8" in refused(tmp_path, "classes=5")
+
+
+def test_an_image_size_the_model_cannot_take(tmp_path):
+    assert "multiple of 8" in refused(tmp_path, "recipe.image_size=50")
+
+
+def test_a_failed_run_is_recorded_as_failed(tmp_path):
+    refused(tmp_path, "split.where.gender=[woman]")
+    content = record(only_run(tmp_path))
+    assert content["status"] == "failed"
+    assert "woman" in content["error"]
+
+
+def test_groups_without_a_validation_sample_are_noted_not_fatal(tmp_path):
+    done = finish(tmp_path, *SMALL, "logger=none", "dataset.val=7", "trainer.max_epochs=1")
+    assert done.returncode == 0, done.stderr
+    assert "note:" in done.stderr
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "ddp_find_unused_parameters_true"])
+def test_subprocess_ddp_inside_a_sweep_is_refused(tmp_path, strategy):
+    done = finish(tmp_path, "--multirun", "seed=1,2", f"trainer.strategy={strategy}", *SMALL)
+    assert done.returncode == 1
+    assert "multirun" in done.stderr
+    assert "Traceback" not in done.stderr

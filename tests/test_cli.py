@@ -1,0 +1,93 @@
+"""What the command line answers before anything heavy is imported."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from fer_lab import __version__
+from fer_lab.cli import main
+
+
+def run(*words: str, cwd=None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "fer_lab.cli", *words],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        check=False,
+    )
+
+
+def test_help_names_the_tasks(capsys):
+    assert main(["--help"]) == 0
+    assert "train" in capsys.readouterr().out
+
+
+def test_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"fer-lab {__version__}\n"
+
+
+def test_task_help_lists_groups_and_their_options(capsys):
+    assert main(["train", "--help"]) == 0
+    text = capsys.readouterr().out
+    assert "female | male | mixed" in text
+    assert "baseline_cnn" in text
+
+
+def test_a_misspelt_task_names_the_near_one(capsys):
+    assert main(["trian"]) == 1
+    assert "did you mean 'train'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("override", "meant"),
+    [
+        ("split=femal", "did you mean split=female?"),
+        ("modle=resnet50", "did you mean model?"),
+        ("model=resnet5", "did you mean model=resnet50?"),
+        ("trainer.max_epoch=3", "did you mean trainer.max_epochs?"),
+        ("model.optimizer.lrr=3", "did you mean model.optimizer.lr?"),
+    ],
+)
+def test_a_misspelt_override_names_the_near_one(tmp_path, override, meant):
+    answer = run("train", override, cwd=tmp_path)
+    assert answer.returncode == 1
+    assert meant in answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_help_and_mistakes_import_nothing_heavy(tmp_path):
+    probe = (
+        "import sys; from fer_lab.cli import main; main(sys.argv[1:]);"
+        "print([m for m in ('torch', 'pandas', 'wandb', 'timm', 'cv2') if m in sys.modules])"
+    )
+    for words in (["train", "--help"], ["train", "split=femal"]):
+        answer = subprocess.run(
+            [sys.executable, "-c", probe, *words],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            check=True,
+        )
+        assert answer.stdout.splitlines()[-1] == "[]"
+
+
+def test_an_output_folder_that_cannot_be_written_is_one_error(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    answer = run("train", "hydra.run.dir=file/run", cwd=tmp_path)
+    assert answer.returncode == 1
+    assert "cannot write" in answer.stderr
+    assert "hydra.run.dir" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_resume_last_without_runs_says_where_it_looked(tmp_path):
+    answer = run("train", "resume=last", cwd=tmp_path)
+    assert answer.returncode == 1
+    assert "no run to resume" in answer.stderr
+    assert str(tmp_path / "outputs") in answer.stderr
