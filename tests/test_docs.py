@@ -19,7 +19,7 @@ def blocks(page: Path) -> str:
 
 
 def test_the_python_guide_runs(tmp_path):
-    root = write_csv_release(tmp_path / "faces")
+    root = write_csv_release(tmp_path / "faces").root
     code = blocks(REPOSITORY / "docs" / "python.md").replace("/data/AffectNet", str(root))
     # Workers are spawned: a script needs its guard, which a page for reading leaves out.
     script = tmp_path / "guide.py"

@@ -110,8 +110,6 @@ def _train(
         datamodule.prepare_data()
         datamodule.setup("fit")
     record.update(**_data_facts(datamodule))
-    for warning in datamodule.warnings:
-        log.warning("note: %s", warning)
     model: LightningModule = instantiate(
         cfg.model,
         _convert_="all",
@@ -255,15 +253,16 @@ def _logger(cfg: DictConfig, folder: Path, record: RunRecord) -> WandbLogger | N
         return None
     os.environ.setdefault("WANDB_SILENT", "true")
     os.environ.setdefault("WANDB_CONSOLE", "off")
+    import wandb
     from pytorch_lightning.loggers import WandbLogger
 
     sweep = HydraConfig.get().mode == RunMode.MULTIRUN
     group = cfg.logger.group or (Path(HydraConfig.get().sweep.dir).as_posix() if sweep else None)
     known: Mapping[str, Any] = record.content.get("wandb") or {}
     identity = known.get("id") or secrets.token_hex(4)
-    logger = WandbLogger(
+    run = wandb.init(
+        dir=str(folder),
         name=cfg.name,
-        save_dir=str(folder),
         id=identity,
         project=cfg.logger.project,
         entity=cfg.logger.entity,
@@ -274,9 +273,8 @@ def _logger(cfg: DictConfig, folder: Path, record: RunRecord) -> WandbLogger | N
         resume="allow" if known and cfg.logger.mode == "online" else None,
         config=OmegaConf.to_container(cfg, resolve=True),
     )
-    run = logger.experiment
     record.update(wandb={"id": identity, "mode": cfg.logger.mode, "path": run.settings.sync_dir})
-    return logger
+    return WandbLogger(experiment=run)
 
 
 def _report(folder: Path, logger: WandbLogger | None, status: str) -> None:
@@ -352,7 +350,9 @@ def _explained_regions(run: Run) -> Mapping[str, Mapping[str, float]]:
 
 def _quiet() -> None:
     """Silence what libraries say about themselves; warnings about the user's data stay."""
-    for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
+    import pytorch_lightning  # noqa: F401 - sets its own level when it is first imported
+
+    for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for pattern in (
         r".*does not have many workers.*",

@@ -8,15 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from fer_lab.explain.regions import intersection_over_region
 from pytorch_lightning import Trainer
 
 from fer_lab.callbacks import EpochSeed, FairnessAudit, History, PredictionWriter, RegionSummaries
-from fer_lab.data import SyntheticDataModule
+from fer_lab.data import AffectNetDataModule, SyntheticDataModule
 from fer_lab.data.vocabulary import REGIONS
 from fer_lab.errors import ConfigError
 from fer_lab.explain import attribute
+from fer_lab.explain.regions import intersection_over_region
 from fer_lab.models import BaselineCNN
+from tests.layouts.affectnet import write_csv_release
 
 
 def faces(**options) -> SyntheticDataModule:
@@ -154,10 +155,8 @@ def test_the_same_images_are_explained_every_time():
 
 
 def test_data_without_masks_turns_region_summaries_off_and_says_so_once(tmp_path, caplog):
-    data = faces()
-    data.prepare_data()
-    data.setup("fit")
-    data.__class__ = type("WithoutMasks", (SyntheticDataModule,), {"has_regions": False})
+    written = write_csv_release(tmp_path / "faces", odd=False)
+    data = AffectNetDataModule(written.root, image_size=48, batch_size=16)
     run = trainer(tmp_path, RegionSummaries(tmp_path))
     run.fit(BaselineCNN(image_size=48), data)
     run.test(BaselineCNN(image_size=48), data, verbose=False)

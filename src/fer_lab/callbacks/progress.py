@@ -98,7 +98,7 @@ class Progress(ProgressBar):
             f"{title} {float(found[name]):.3f}" for name, title in _SHOWN.items() if name in found
         )
         last = f"/{trainer.max_epochs}" if trainer.max_epochs and trainer.max_epochs > 0 else ""
-        self._console.print(f"epoch {epoch}{last}  {figures}", highlight=False)
+        self._console.print(f"epoch {epoch}{last}  {figures}", highlight=False, soft_wrap=True)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._begun:

@@ -73,18 +73,18 @@ class RegionSummaries(EvaluationCallback):
         self._grid: tuple[int, int] | None = None
         self._patches: PatchCollector | None = None
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Find out once whether there are masks."""
-        self._check_masks(trainer)
-
     def start(self, trainer: Trainer, model: LightningModule, split: str) -> None:
-        """Begin a summary when this pass is the one to summarise."""
-        if audited_split(trainer) is None:
-            return
+        """Find out whether there are masks; begin a summary when this is the pass to summarise."""
         data = face_data(trainer)
+        if not data.has_regions and not self._off:
+            log.warning(
+                "note: this dataset has no region masks, so region summaries are off; masks join a "
+                "manifest as the column mask_path, and explain=none silences this note"
+            )
         self._off = not data.has_regions
+        summarised = "test" if len(data.test_rows) else "val"
         self._rows, self._statistics = [], []
-        wanted = split == ("test" if len(data.test_rows) else "val") and not self._off
+        wanted = audited_split(trainer) == summarised and not self._off
         self._patches = PatchCollector(self.patch_size, self.num_patches) if wanted else None
 
     def batch(self, trainer: Trainer, model: LightningModule, outputs: Any, batch: Any) -> None:
@@ -112,14 +112,6 @@ class RegionSummaries(EvaluationCallback):
             for region, value in zip(REGIONS, means[FIGURES.index(name)], strict=True):
                 if not value.isnan():
                     model.log(f"val/{name}/{region}", value, sync_dist=False)
-
-    def _check_masks(self, trainer: Trainer) -> None:
-        self._off = not face_data(trainer).has_regions
-        if self._off:
-            log.warning(
-                "note: this dataset has no region masks, so region summaries are off; masks join a "
-                "manifest as the column mask_path, and explain=none silences this note"
-            )
 
     def _explain(self, model: LightningModule, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Figures of each image, ``[B, 5, R]``, and its map, ``[B, H, W]``."""

@@ -82,7 +82,7 @@ class Augment:
                 where="augment",
                 hint=f"choose from {', '.join(known)}",
             )
-        return cls(**{name: float(value) for name, value in (options or {}).items()})
+        return cls(**{name: float(value or 0) for name, value in (options or {}).items()})
 
     @property
     def active(self) -> bool:

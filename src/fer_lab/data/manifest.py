@@ -54,8 +54,7 @@ def attribute_column(manifest: pd.DataFrame, attribute: str) -> str:
     ]
     near = near_miss(attribute, known)
     raise ConfigError(
-        f"no attribute {attribute!r} in this data"
-        + (f"; did you mean {near!r}?" if near else ""),
+        f"no attribute {attribute!r} in this data" + (f"; did you mean {near!r}?" if near else ""),
         where="attributes, split.where or test_split.where",
         hint=f"attributes here: {', '.join(known)}",
     )

@@ -94,8 +94,10 @@ def draw_in_parallel(job: Job) -> Iterator[int]:
     reports: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     processes: list[subprocess.Popen[bytes]] = []
     try:
-        for number in range(count):
-            share = replace(job, paths=job.paths[number::count], rows=job.rows[number::count])
+        # Shares are contiguous: a reader may prepare neighbours together.
+        bounds = [len(job.rows) * number // count for number in range(count + 1)]
+        for part in map(slice, bounds, bounds[1:]):
+            share = replace(job, paths=job.paths[part], rows=job.rows[part])
             processes.append(_start(share, reports))
         running = count
         while running:

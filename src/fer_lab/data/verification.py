@@ -64,7 +64,7 @@ def verify(
     is_file = ~manifest["dataset"].isin(list(assets(manifest).readers)).to_numpy()
     paths = manifest.loc[is_file, "path"].drop_duplicates().tolist()
     files = _look_up(paths, Path(cache_dir), threads).reindex(manifest["path"])
-    reason = files["reason"].fillna("").to_numpy(dtype=object)
+    reason = files["reason"].fillna("").to_numpy(dtype=object).copy()
     sizes = files[["width", "height"]].to_numpy(dtype=np.float64, na_value=np.nan)
     reason[(reason == "") & _box_outside(manifest, sizes)] = OUTSIDE
     reason[~is_file] = ""

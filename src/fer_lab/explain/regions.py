@@ -100,21 +100,6 @@ def region_statistics(
     )
 
 
-def mean_over_images(values: Tensor, heat: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean of a figure per region over the images where it exists, and how many those are.
-
-    Args:
-        values: ``[N, R]``, NaN where undefined.
-        heat: ``[N]``; images with 0 (all-zero maps) are left out.
-
-    Returns:
-        ``[R]``, NaN for a region that no image has, and int64 ``[R]``.
-    """
-    kept = values[heat > 0]
-    present = kept.isfinite().sum(0)
-    return kept.double().nansum(0) / present, present
-
-
 def _index(regions: Tensor, num_regions: int) -> Tensor:
     return regions.flatten(1).to(torch.int64).clamp_max_(num_regions)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from math import prod
 from typing import NamedTuple, Protocol
@@ -70,7 +70,8 @@ class Breakdown:
     Args:
         joint: counts over the product of all attributes, each with one more slot at its end for
             unknown, integers ``[J, C, C]`` (rows true, columns predicted).
-        sizes: number of known groups of each attribute, in the order of the product.
+        classes: names of the expressions.
+        groups: ``{attribute: names of its known groups}``, in the order of the product.
         min_count: smallest denominator with which a group takes part in a fairness metric.
 
     Attributes:
@@ -78,25 +79,36 @@ class Breakdown:
         tables: that of each group, known ones first, ``{attribute: [k + 1, C, C]}``.
     """
 
-    def __init__(self, joint: Tensor, sizes: Mapping[str, int], min_count: int) -> None:
-        self.sizes = dict(sizes)
+    def __init__(
+        self,
+        joint: Tensor,
+        classes: Sequence[str],
+        groups: Mapping[str, Sequence[str]],
+        min_count: int,
+    ) -> None:
+        self.classes = classes
+        self.groups = groups
         self.min_count = min_count
         self._joint = joint
-        self._members = _membership(list(sizes.values()))
+        self._slots = [len(names) + 1 for names in groups.values()]
+        self._members = _membership(self._slots)
         self.whole, self.tables = self._split(joint, self._members)
+
+    def known(self, attribute: str) -> Tensor:
+        """Counts of an attribute's groups without the unknown, ``[k, C, C]``."""
+        return _known(self.tables[attribute])
 
     def intersection(self, attributes: tuple[str, ...]) -> Tensor:
         """Counts of all combinations of known groups, ``[product of sizes, C, C]``."""
-        table = self._joint.reshape(
-            *(size + 1 for size in self.sizes.values()), *self._joint.shape[-2:]
-        )
-        for axis, (attribute, size) in reversed(list(enumerate(self.sizes.items()))):
-            table = table.narrow(axis, 0, size) if attribute in attributes else table.sum(axis)
+        table = self._joint.reshape(*self._slots, *self._joint.shape[-2:])
+        for axis, attribute in reversed(list(enumerate(self.groups))):
+            known = table.narrow(axis, 0, self._slots[axis] - 1)
+            table = known if attribute in attributes else table.sum(axis)
         return table.reshape(-1, *self._joint.shape[-2:])
 
     def values(self) -> Figures:
         """Each metric for each expression, ``{attribute: [metrics, C]}``."""
-        known = {name: self._known(name, table) for name, table in self.tables.items()}
+        known = {attribute: self.known(attribute) for attribute in self.groups}
         return {name: self._measured(table, table) for name, table in known.items()}
 
     def figures(self) -> Figures:
@@ -131,10 +143,10 @@ class Breakdown:
         aggregates join the metrics draw by draw.
         """
         draws: Figures = {}
-        for number, (attribute, table) in enumerate(self.tables.items()):
+        for number, attribute in enumerate(self.groups):
             rng = np.random.default_rng([seed, 1 + number])
-            known = self._known(attribute, table)
-            chunks = [self._measured(*pair) for pair in permuted_tables(known, samples, rng)]
+            pairs = permuted_tables(self.known(attribute), samples, rng)
+            chunks = [self._measured(*pair) for pair in pairs]
             draws |= _aggregated(attribute, torch.cat(chunks))
         draws |= self._overall(draws, (samples,))
         observed = self.figures()
@@ -147,11 +159,8 @@ class Breakdown:
         # Counts are exact in float64, and a product with 0 and 1 adds them up the fastest way.
         rows = members @ joint.flatten(-2).double()
         rows = rows.reshape(*rows.shape[:-1], *joint.shape[-2:])
-        whole, *parts = rows.split([1, *(size + 1 for size in self.sizes.values())], dim=-3)
-        return whole.squeeze(-3), dict(zip(self.sizes, parts, strict=True))
-
-    def _known(self, attribute: str, table: Tensor) -> Tensor:
-        return table.narrow(-3, 0, self.sizes[attribute])
+        whole, *parts = torch.split(rows, [1, *self._slots], dim=-3)
+        return whole.squeeze(-3), dict(zip(self.groups, parts, strict=True))
 
     def _measured(self, within: Tensor, overall: Tensor) -> Tensor:
         """The metrics, ``[..., metrics, C]``: of one table twice, or of two permuted ones."""
@@ -171,20 +180,23 @@ class Breakdown:
             "f1_weighted": f1_score(whole, "weighted"),
         }
         for attribute, table in tables.items():
-            known = self._known(attribute, table)
+            known = _known(table)
             figures |= _aggregated(attribute, self._measured(known, known))
             figures[f"accuracy/{attribute}"] = accuracy(table)
         return figures | self._overall(figures, whole.shape[:-2])
 
     def _overall(self, figures: Figures, batch: tuple[int, ...]) -> Figures:
-        biases = [figures[f"fairness/{attribute}/bias"] for attribute in self.sizes]
+        biases = [figures[f"fairness/{attribute}/bias"] for attribute in self.groups]
         undefined = torch.full(batch, torch.nan, dtype=torch.float64)
         return {"fairness/bias": torch.stack(biases or [undefined], -1).nanmean(-1)}
 
 
-def _membership(sizes: list[int]) -> Tensor:
+def _known(table: Tensor) -> Tensor:
+    return table[..., :-1, :, :]
+
+
+def _membership(slots: list[int]) -> Tensor:
     """Which cells of the product belong to all, and to each group of each attribute, [R, J]."""
-    slots = [size + 1 for size in sizes]
     cells = torch.cartesian_prod(*map(torch.arange, slots)) if slots else torch.zeros(1, 0)
     cells = cells.reshape(prod(slots), len(slots))
     rows = [torch.ones(1, len(cells), dtype=torch.bool)]

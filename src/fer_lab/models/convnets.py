@@ -119,11 +119,11 @@ class TimmClassifier(TimmBackbone):
     def build(self, name: str = "resnet18") -> nn.Module:
         """The model called ``name`` in timm."""
         if not timm.is_model(name):
-            guess = near_miss(name, timm.list_models())
+            near = near_miss(name, timm.list_models())
             raise ConfigError(
                 f"timm has no model called {name!r}",
                 where="model.name",
-                hint=f"did you mean {guess!r}?" if guess else "timm.list_models() lists them",
+                hint=f"did you mean {near!r}?" if near else "timm.list_models() lists them",
             )
         published = timm.get_pretrained_cfg(name)
         if published is not None:

@@ -23,7 +23,7 @@ SCHEDULERS: dict[str, tuple[str, ...]] = {
     "none": (),
     "cosine": ("final",),
     "one_cycle": ("warmup", "initial", "final"),
-    "plateau": ("monitor", "factor", "patience", "min_lr"),
+    "plateau": ("monitor", "mode", "factor", "patience", "min_lr"),
     "step": ("at", "factor"),
 }
 
@@ -75,8 +75,8 @@ def build_scheduler(
     - ``cosine``: from the learning rate to ``final`` (0) times it over the whole training.
     - ``one_cycle``: up from ``initial`` (0.1) times the learning rate during the share ``warmup``
       (0.15) of the steps, then down a cosine to ``final`` (0.001) times it.
-    - ``plateau``: times ``factor`` (0.1) when ``monitor`` (val/loss) has not fallen for
-      ``patience`` (3) epochs, not below ``min_lr`` (0).
+    - ``plateau``: times ``factor`` (0.1) when ``monitor`` (val/loss) has not fallen (risen,
+      with ``mode: max``) for ``patience`` (3) epochs, not below ``min_lr`` (0).
     - ``step``: times ``factor`` (0.1) at the shares ``at`` (1/3 and 2/3) of the training.
 
     Raises:
@@ -89,6 +89,7 @@ def build_scheduler(
         return {
             "scheduler": lr_scheduler.ReduceLROnPlateau(
                 optimizer,
+                mode=options.get("mode", "min"),
                 factor=options.get("factor", 0.1),
                 patience=options.get("patience", 3),
                 min_lr=options.get("min_lr", 0.0),

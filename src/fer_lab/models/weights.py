@@ -54,17 +54,20 @@ def load_file(backbone: nn.Module, path: str, *, head: str) -> None:
     # Counters that old files lack, and heads, may be missing; nothing else may.
     optional = {name for name in own if name.endswith("num_batches_tracked")}
     optional |= {name for name in own if name.startswith(f"{head}.")}
-    differences = [f"{name} is missing" for name in own if name not in {*given, *optional}]
-    for name, tensor in given.items():
-        if name not in own:
-            differences.append(f"{name} is not in the model")
-        elif tensor.shape != own[name].shape:
-            shapes = f"{tuple(tensor.shape)}, the model's {tuple(own[name].shape)}"
-            differences.append(f"{name} has shape {shapes}")
-    if differences:
-        more = f"; and {len(differences) - 4} more" if len(differences) > 4 else ""
+    unmet = []
+    for name, tensor in own.items():
+        if name not in given:
+            unmet += [] if name in optional else [f"{name} is missing"]
+        elif given[name].shape != tensor.shape:
+            theirs, mine = tuple(given[name].shape), tuple(tensor.shape)
+            unmet.append(f"{name} has shape {theirs}, the model's {mine}")
+    surplus = [f"{name} is not in the model" for name in given if name not in own]
+    if unmet or surplus:
+        shown = [*unmet[:3], *surplus[:2]]
+        more = len(unmet) + len(surplus) - len(shown)
         raise ConfigError(
-            f"the weights are of another architecture: {'; '.join(differences[:4])}{more}",
+            f"the weights are of another architecture: {'; '.join(shown)}"
+            + (f"; and {more} more" if more else ""),
             where=file,
             hint="choose the model that the weights were trained with, at its image size",
         )

@@ -15,14 +15,16 @@ from fer_lab.errors import DataError
 from fer_lab.files import atomic_path
 from fer_lab.report.explanations import patches_figure, region_groups_figure, summary_figure
 from fer_lab.report.prototype import prototype_figure
-from fer_lab.report.run import INCOMPLETE, Facts, Run
+from fer_lab.report.run import Facts, Run
 from fer_lab.report.tables import gap_rows
 from fer_lab.report.wording import (
+    INCOMPLETE,
     count,
     figure_label,
     inferred_label,
     is_number,
     number,
+    region_title,
     split_title,
 )
 
@@ -167,7 +169,7 @@ def fairness_figure(facts: Facts) -> Figure:
 
 
 def curves_figure(history: pd.DataFrame) -> Figure:
-    """Loss, accuracy and bias by epoch.
+    """Loss, accuracy, bias, and the lift of the regions that lead at the end, by epoch.
 
     Args:
         history: ``metrics/history.csv``.
@@ -175,8 +177,9 @@ def curves_figure(history: pd.DataFrame) -> Figure:
     chosen = [(title, part) for title, part in _curves(history).items() if part]
     if not chosen:
         raise DataError("the history has no curves", where="metrics/history.csv")
-    figure = _figure(2.9)
-    panels = np.atleast_1d(figure.subplots(1, len(chosen)))
+    across = 2 if len(chosen) == 4 else len(chosen)
+    figure = _figure(2.8 * len(chosen) / across)
+    panels = np.ravel(figure.subplots(len(chosen) // across, across))
     colors = (BLUE, ORANGE, RED, GREEN, PURPLE, SKY)
     for axes, (title, part) in zip(panels, chosen, strict=True):
         for position, (text, column) in enumerate(part.items()):
@@ -195,6 +198,8 @@ def curves_figure(history: pd.DataFrame) -> Figure:
         axes.tick_params(labelsize=8)
         axes.set_xlabel("epoch", fontsize=9)
         axes.xaxis.get_major_locator().set_params(integer=True)
+        if len(history) == 1:
+            axes.set_xlim(history["epoch"].iloc[0] - 1, history["epoch"].iloc[0] + 1)
         axes.grid(alpha=0.3)
         _title(axes, title)
     return figure
@@ -215,6 +220,12 @@ def _curves(history: pd.DataFrame) -> dict[str, dict[str, str]]:
         parts = column.split("/")
         if len(parts) == 4 and (parts[0], parts[1], parts[3]) == ("val", "fairness", "bias"):
             bias[parts[2]] = column
+    last = {
+        region_title(column.removeprefix("val/lift/")): (history[column].dropna().iloc[-1], column)
+        for column in columns
+        if column.startswith("val/lift/")
+    }
+    leading = sorted(last, key=lambda region: -float(last[region][0]))[:5]
     return {
         "Loss": found({"train": ("train/loss", "train/loss_epoch"), "validation": ("val/loss",)}),
         "Accuracy": found(
@@ -225,6 +236,7 @@ def _curves(history: pd.DataFrame) -> dict[str, dict[str, str]]:
             }
         ),
         "Bias, validation": {text: column for text, column in bias.items() if column in columns},
+        "Lift, validation": {region: last[region][1] for region in leading},
     }
 
 

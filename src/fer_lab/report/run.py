@@ -26,15 +26,12 @@ if TYPE_CHECKING:
 Facts = dict[str, Any]
 _T = TypeVar("_T")
 
-# What incomplete facts raise: files that cannot be read, and whole files of another form.
-INCOMPLETE = (DataError, LookupError, TypeError, ValueError, AttributeError)
-
 # Columns that every row of `runs` has; the headline numbers of the runs follow them.
-_COLUMNS = (
-    *("path", "name", "status", "task", "dataset", "split", "test_split", "model", "mitigation"),
-    *("seed", "tags", "started", "ended", "seconds", "fingerprint", "error"),
-)
 _CHOICES = ("dataset", "split", "test_split", "model", "mitigation")
+_COLUMNS = (
+    *("path", "name", "status", "task", *_CHOICES, "seed", "tags"),
+    *("started", "ended", "seconds", "fingerprint", "error"),
+)
 
 
 @dataclass(frozen=True)
@@ -227,13 +224,6 @@ _EVALUATE = "it is written when the split has been evaluated"
 _EXPLAIN = "it is written at the end of a run with an explain option other than none"
 
 
-def why(error: BaseException) -> str:
-    """What is wrong with facts that raised one of `INCOMPLETE`, as part of a sentence."""
-    if isinstance(error, DataError):
-        return error.what
-    return f"the file has another form ({type(error).__name__}: {error})"
-
-
 def load_run(path: str | os.PathLike[str]) -> Run:
     """Open the folder of one run.
 
@@ -306,7 +296,9 @@ def _row(path: Path) -> Facts:
         record = run.record
         choices, summary = record.get("choices") or {}, record.get("summary") or {}
         row |= {name: record.get(name) for name in _COLUMNS if name in record}
-        row |= {name: _label(choices.get(name)) for name in _CHOICES}
+        for group in _CHOICES:
+            choice = choices.get(group)
+            row[group] = "+".join(map(str, choice)) if isinstance(choice, list) else choice
         row |= {"name": run.name, "status": run.status, "path": str(path)}
         row["seconds"] = (record.get("durations") or {}).get("total")
         row["tags"] = ", ".join(map(str, record.get("tags") or ()))
@@ -314,13 +306,6 @@ def _row(path: Path) -> Facts:
     except (DataError, AttributeError, TypeError, ValueError) as error:
         row |= {"status": "unreadable", "error": getattr(error, "what", str(error))}
     return row
-
-
-def _label(choice: object) -> str | None:
-    """A group's choice as one word; several options of a group are joined."""
-    if choice is None:
-        return None
-    return "+".join(map(str, choice)) if isinstance(choice, list) else str(choice)
 
 
 def _read_json(path: Path) -> Facts:

@@ -11,8 +11,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from fer_lab.report.run import INCOMPLETE, Facts, Run, why
+from fer_lab.report.run import Facts, Run
 from fer_lab.report.wording import (
+    INCOMPLETE,
     MISSING,
     count,
     dropped,
@@ -26,6 +27,7 @@ from fer_lab.report.wording import (
     probability,
     region_title,
     split_title,
+    why,
     worst_group,
 )
 
@@ -49,7 +51,7 @@ class GapRow:
     Attributes:
         title: what the gap is of.
         facts: ``value``, ``low``, ``high``, ``null_mean``, ``null_p95``, ``p``, ``excess``.
-        worst: the expression with the largest gap, where the gap is one over expressions.
+        worst: the expression with the largest gap, where there is a gap and it is one of many.
         reason: why the value is undefined, where it is.
     """
 
@@ -90,7 +92,7 @@ def gap_rows(facts: Mapping[str, Any], min_count: int) -> list[GapRow]:
     few = f"too few faces: a rate needs {min_count}, in two groups at least"
     rows = []
     for metric, gap in facts["metrics"].items():
-        values = {e: v for e, v in gap["per_expression"].items() if is_number(v)}
+        values = {e: v for e, v in gap["per_expression"].items() if is_number(v) and v > 0}
         title = METRIC_TITLES.get(metric, name(metric))
         reason = None if is_number(gap["value"]) else few
         rows.append(GapRow(title, gap, max(values, key=lambda e: values[e], default=None), reason))

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, TypeGuard
 
 from fer_lab.data.vocabulary import REGION_TITLES
+from fer_lab.errors import DataError
+
+# What incomplete facts raise: files that cannot be read, and whole files of another form.
+INCOMPLETE = (DataError, LookupError, TypeError, ValueError, AttributeError)
 
 SPLIT_TITLES = {"val": "Validation", "test": "Test"}
 METHOD_TITLES = {"gradcam": "Grad-CAM", "hirescam": "HiResCAM", "lrp": "LRP", "lime": "LIME"}
@@ -53,6 +58,33 @@ def count(value: Any) -> str:
     return f"{value:,}" if is_number(value) else MISSING
 
 
+def duration(seconds: Any) -> str:
+    """A length of time, in the two units that matter; nothing where it is unknown.
+
+    >>> duration(131), duration(9.6), duration(7260)
+    ('2 min 11 s', '10 s', '2 h 1 min')
+    """
+    if not is_number(seconds):
+        return ""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def moment(text: object) -> str:
+    """An ISO time without its fractions of a second; what is none is given back as it is.
+
+    >>> moment("2026-03-01T10:00:00.123456+00:00"), moment(None)
+    ('2026-03-01 10:00:00 UTC', '')
+    """
+    try:
+        return datetime.fromisoformat(str(text)).strftime("%Y-%m-%d %H:%M:%S %Z").rstrip()
+    except ValueError:
+        return str(text or "")
+
+
 def name(text: object) -> str:
     """A name of a group, class or attribute for people: no underscores, nothing unprintable.
 
@@ -83,6 +115,13 @@ def figure_label(text: object, longest: int = 26) -> str:
 def inferred_label(facts: Mapping[str, Any]) -> str | None:
     """``inferred by <model>`` for an attribute that nobody annotated, else None."""
     return f"inferred by {printable(facts.get('source'))}" if facts.get("inferred") else None
+
+
+def why(error: BaseException) -> str:
+    """What is wrong with facts that raised one of `INCOMPLETE`, as part of a sentence."""
+    if isinstance(error, DataError):
+        return error.what
+    return f"the file has another form ({type(error).__name__}: {error})"
 
 
 def split_title(split: str) -> str:

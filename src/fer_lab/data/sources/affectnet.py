@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fer_lab.data.manifest import Assets, validate
+from fer_lab.data.manifest import Assets
 from fer_lab.data.sources import affectnet_csv, affectnet_npy
 from fer_lab.data.sources.annotations import join_labels
 from fer_lab.data.sources.layout import find_root
@@ -101,7 +101,7 @@ def read(
         table, arrays = affectnet_npy.read_folders(folder, FOLDERS, EXPRESSION_CODES, NO_EXPRESSION)
     else:
         paths = {_find(folder, name) or folder / name: split for name, split in LISTS.items()}
-        table, arrays = affectnet_csv.read_lists(paths, images, EXPRESSION_CODES)
+        table, arrays = affectnet_csv.read_lists(paths, images, EXPRESSION_CODES, NO_EXPRESSION)
     dropped: Counter[str] = Counter()
     if gender_labels is not None:
         listed = table["image"].drop_duplicates()
@@ -117,9 +117,6 @@ def read(
         table["gender_source"] = "annotated"
         dropped["gender label of no listed image"] = joined.unmatched
         dropped["gender label marked as a duplicate"] = joined.duplicates
-    not_an_expression = table["code"].isin(NO_EXPRESSION) & (table["reason"] == "")
-    names = table["code"].map(EXPRESSION_CODES)
-    table["reason"] = table["reason"].mask(not_an_expression, "expression " + names)
     dropped.update(reason for reason in table["reason"] if reason)
     kept = table[table["reason"] == ""]
     if kept.empty:
@@ -143,7 +140,7 @@ def read(
     )
     beside = Assets(arrays=arrays, dropped=+dropped, roots={NAME: str(folder)})
     frame.attrs["assets"] = beside
-    return validate(frame)
+    return frame
 
 
 def _release(folder: Path, release: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 
 
 def read_lists(
-    lists: Mapping[Path, str], images: Path, codes: Mapping[int, str]
+    lists: Mapping[Path, str], images: Path, codes: Mapping[int, str], unwanted: Sequence[int]
 ) -> tuple[pd.DataFrame, dict[str, NDArray[np.float32]]]:
     """Read the lists and look which of their images are there.
 
@@ -46,6 +46,7 @@ def read_lists(
         lists: the split of each list's rows.
         images: the folder that the paths are relative to.
         codes: the meaning of every expression code.
+        unwanted: codes of no expression, to be set aside.
 
     Returns:
         One row an image (``image``, ``code``, ``split``, ``valence``, ``arousal``, ``box``,
@@ -60,7 +61,7 @@ def read_lists(
     order = sorted(lists, key=lambda path: lists[path] != "test")
     table = pd.concat(
         [
-            _read_part(part, path, lists[path], codes, boxes, points)
+            _read_part(part, path, lists[path], codes, unwanted, boxes, points)
             for path in order
             for part in read_list(path, COLUMNS)
         ],
@@ -79,6 +80,7 @@ def _read_part(
     path: Path,
     split: str,
     codes: Mapping[int, str],
+    unwanted: Sequence[int],
     boxes: ArrayRows,
     points: ArrayRows,
 ) -> pd.DataFrame:
@@ -93,6 +95,8 @@ def _read_part(
             "reason": "",
         }
     )
+    for code in unwanted:
+        _set_aside(table, (table["code"] == code).to_numpy(), f"expression {codes[code]}")
     _set_aside(table, unsafe_paths(table["image"]), "path outside the folder of images")
     malformed = np.zeros(len(part), dtype=bool)
     box = np.empty((len(part), len(BOX)))
@@ -102,7 +106,8 @@ def _read_part(
     for name in ("valence", "arousal"):
         table[name], wrong = numbers(part[name])
         malformed |= wrong
-    landmarks, known, wrong = _landmarks(part["facial_landmarks"])
+    texts = part["facial_landmarks"].where(table["reason"] == "", "")
+    landmarks, known, wrong = _landmarks(texts)
     malformed |= wrong
     for line in part.index[malformed & (table["reason"] == "").to_numpy()][:3]:
         _log.warning("a malformed row is set aside: %s, line %s", path, line)
@@ -127,11 +132,11 @@ def _landmarks(
         The numbers of the rows that have them ``[K, 136]``, which rows these are, and which are
         malformed: neither 136 numbers, nor empty, nor a single number as a sentinel.
     """
-    marks = cells.str.count(";").to_numpy()
-    known = marks == _POINT_NUMBERS - 1
-    _, no_number = numbers(cells)
-    malformed = ~known & no_number
-    texts = cells[known].to_numpy(dtype=object)
+    texts = cells.to_numpy(dtype=object)
+    known = np.array([text.count(";") == _POINT_NUMBERS - 1 for text in texts], dtype=bool)
+    malformed = np.zeros(len(cells), dtype=bool)
+    _, malformed[~known] = numbers(cells[~known])
+    texts = texts[known]
     parsed = np.empty((len(texts), _POINT_NUMBERS), dtype=np.float32)
     for start in range(0, len(texts), _AT_ONCE):
         several = texts[start : start + _AT_ONCE]

@@ -35,7 +35,7 @@ def read_folders(
         root: the folder that holds the sets.
         folders: the split of each set's images.
         codes: the meaning of every expression code.
-        unwanted: codes whose other annotations need not be read.
+        unwanted: codes of no expression, to be set aside.
 
     Returns:
         One row an image (``image``, ``code``, ``split``, ``valence``, ``arousal``, ``landmarks``,
@@ -108,7 +108,9 @@ def _read_set(
     table.loc[list(expressions), "code"] = known_codes(
         cells, codes, name="an expression", place=f"{annotations}/"
     )
-    wanted = np.flatnonzero((reason == "") & ~table["code"].isin(unwanted).to_numpy())
+    for code in unwanted:
+        reason[table["code"] == code] = f"expression {codes[code]}"
+    wanted = np.flatnonzero(reason == "")
     for column, suffix in (("valence", "val"), ("arousal", "aro")):
         found = dict(read_all(suffix, wanted, _number))
         table.loc[list(found), column] = list(found.values())

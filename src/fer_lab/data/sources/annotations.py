@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fer_lab.data.sources.layout import normal_paths, read_list
+from fer_lab.data.sources.layout import base_names, normal_paths, read_list
 from fer_lab.data.vocabulary import UNKNOWN
 from fer_lab.errors import ConfigError, DataError
 
@@ -105,8 +105,8 @@ def _positions(images: pd.Series, table: pd.DataFrame, option: str) -> NDArray[n
     position: NDArray[np.int64] = pd.Index(images).get_indexer(pd.Index(table["path"]))
     bare = ~table["path"].str.contains("/", regex=False).to_numpy(dtype=bool)
     by_name = (position < 0) & (bare | ~(position >= 0).any())
-    names = images.str.rpartition("/")[2]
-    wanted = table["path"][by_name].str.rpartition("/")[2]
+    names = base_names(images)
+    wanted = base_names(table["path"][by_name])
     ambiguous = wanted.isin(names[names.duplicated()])
     if ambiguous.any():
         name = wanted[ambiguous].iloc[0]

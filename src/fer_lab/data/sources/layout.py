@@ -45,8 +45,8 @@ def read_list(
 
     Args:
         path: the file; its first line names the columns.
-        columns: those that must be there; others are not read.
-        optional: those read where they are there.
+        columns: those that must be there; of the others only the ``optional`` are given.
+        optional: those given where they are there.
         hint: what to do when one is missing.
 
     Yields:
@@ -65,13 +65,12 @@ def read_list(
         if missing:
             raise DataError(
                 f"{path.name} has no column {', '.join(missing)}",
-                where=f"{path}, which has {', '.join(found)}",
+                where=f"{path}, which has {', '.join(name[:40] for name in found)}",
                 hint=hint or f"the layout has {', '.join(columns)}",
             )
         wanted = [*columns, *(name for name in optional if name in found)]
         parts = pd.read_csv(
             path,
-            usecols=[found[name] for name in wanted],
             dtype="str",
             keep_default_na=False,
             encoding="utf-8-sig",
@@ -80,9 +79,15 @@ def read_list(
         )
         total = lines // _CHUNK + 1
         for part in track(parts, total=total, description=f"reading {path.name}"):
+            if not isinstance(part.index, pd.RangeIndex):
+                raise DataError(
+                    f"{path.name} has lines with more cells than its first line has names",
+                    where=f"{path}, line 2",
+                )
+            part = part.fillna("")
             part.columns = part.columns.str.strip()
             part.index = part.index + 2
-            yield part[wanted].fillna("")[(part != "").any(axis=1)]
+            yield part.loc[(part != "").any(axis=1), wanted]
     except OSError as error:
         raise DataError(f"{path.name} cannot be read: {error.strerror}", where=path) from error
     except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
@@ -100,6 +105,11 @@ def normal_paths(paths: pd.Series) -> pd.Series:
     )
 
 
+def base_names(paths: pd.Series) -> pd.Series:
+    """The file names at the ends of normal paths."""
+    return paths.str.replace(r"^.*/", "", regex=True)
+
+
 def unsafe_paths(paths: pd.Series) -> NDArray[np.bool_]:
     """Which normal paths would leave the dataset's folder: absolute, with ``..``, or empty."""
     pattern = r"^$|^/|^[A-Za-z]:|(?:^|/)\.\.(?:/|$)|\x00"
@@ -108,9 +118,8 @@ def unsafe_paths(paths: pd.Series) -> NDArray[np.bool_]:
 
 def existing_files(folder: Path, paths: pd.Series) -> NDArray[np.bool_]:
     """Which of the relative paths are files below ``folder``; lists every folder once."""
-    split = paths.str.rpartition("/")
     there: list[pd.Series] = []
-    parents = split[0].unique()
+    parents = paths.str.replace(r"/?[^/]*$", "", regex=True).unique()
     for parent in track(parents, total=len(parents), description="looking for images"):
         names = pd.Series(file_names(folder / parent), dtype="str")
         there.append(f"{parent}/" + names if parent else names)
@@ -123,9 +132,16 @@ def file_names(folder: Path) -> list[str]:
     """The files directly in a folder, none where there is no such folder."""
     try:
         with os.scandir(folder) as entries:
-            return [entry.name for entry in entries if entry.is_file()]
+            return [entry.name for entry in entries if _is_file(entry)]
     except OSError:
         return []
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # a symbolic link that leads to itself
+        return False
 
 
 def numbers(cells: pd.Series) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

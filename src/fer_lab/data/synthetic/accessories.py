@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from fer_lab.data.synthetic.anatomy import Face, Traits
-from fer_lab.data.synthetic.curves import Points, ellipse, mirrored, smooth
+from fer_lab.data.synthetic.curves import Points, ellipse, mirrored, shifted, smooth
+from fer_lab.data.synthetic.hair import cut_of
 
 Shapes = dict[str, Points]
 
@@ -24,35 +25,38 @@ def glasses(face: Face, t: Traits) -> Shapes:
         power = 0.62 if shape < 0.7 else 0.42
         circle = ellipse(0, 0, 1, 1, count=28)
         round_off = np.sign(circle) * np.abs(circle) ** power
-        right = round_off * (0.215, 0.15) + (x, y)
+        right = shifted(round_off * np.array((0.215, 0.15)), x, y)
     inner, outer = right[:, 0].min(), right[:, 0].max()
     bridge = smooth([(-inner, y - 0.035), (0, y - 0.07), (inner, y - 0.035)], per=5)
-    temple = np.array([(outer, y - 0.05), (t.width + 0.02, y - 0.07)])
+    temple = np.array([(outer, y - 0.05), (t.width - 0.03, y - 0.07)])
     return {
         "lens_r": right,
         "lens_l": right * _MIRROR,
         "bridge": bridge,
         "temple_r": temple,
         "temple_l": temple * _MIRROR,
-        "reflex_r": np.array([(x + 0.02, y - 0.1), (x + 0.09, y - 0.1), (x - 0.01, y + 0.06)]),
-        "reflex_l": np.array([(-x + 0.02, y - 0.1), (-x + 0.09, y - 0.1), (-x - 0.01, y + 0.06)]),
+        "reflex_r": np.array([(x + 0.14, y - 0.11), (x + 0.115, y - 0.065)]),
+        "reflex_l": np.array([(-x - 0.115, y - 0.11), (-x - 0.14, y - 0.065)]),
     }
 
 
 def hat(face: Face, t: Traits) -> Shapes:
     """A knitted hat, a cap or a hat with a brim; all leave the brows free."""
-    shape, w = face.draws["hat_shape"], t.width
+    shape, cut = face.draws["hat_shape"], cut_of(face, t)
+    # Wide enough for the hair below it, so that no hair stands out above.
+    w = t.width + cut.side
+    high = -1.3 - max(0.0, cut.top - 0.15) - 0.16 * cut.bun
     if shape < 0.4:
-        crown = [(0, -1.34), (0.55 * w, -1.26), (w + 0.02, -0.95), (w + 0.08, -0.62)]
-        band = [(0, -0.80), (0.6 * w, -0.78), (w + 0.1, -0.72), (w + 0.1, -0.52)]
+        crown = [(0, high), (0.55 * w, high + 0.08), (w + 0.02, -0.95), (w + 0.06, -0.62)]
+        band = [(0, -0.80), (0.6 * w, -0.78), (w + 0.08, -0.72), (w + 0.08, -0.52)]
         under = [(0.6 * w, -0.59), (0, -0.61)]
     elif shape < 0.75:
-        crown = [(0, -1.30), (0.6 * w, -1.22), (w + 0.03, -0.95), (w + 0.06, -0.66)]
-        band = [(0, -0.74), (0.5 * w, -0.74), (0.95 * w, -0.68), (0.98 * w, -0.60)]
+        crown = [(0, high), (0.6 * w, high + 0.08), (w + 0.03, -0.95), (w + 0.05, -0.66)]
+        band = [(0, -0.74), (0.5 * w, -0.74), (0.97 * w, -0.68), (w, -0.60)]
         under = [(0.5 * w, -0.58), (0, -0.56)]
     else:
-        crown = [(0, -1.36), (0.5 * w, -1.33), (0.82 * w, -1.18), (0.93 * w, -0.70)]
-        band = [(0, -0.72), (0.7 * w, -0.72), (1.45 * w, -0.66), (1.5 * w, -0.58)]
+        crown = [(0, high), (0.55 * w, high + 0.02), (w - 0.02, -1.15), (w + 0.03, -0.70)]
+        band = [(0, -0.72), (0.7 * w, -0.72), (1.4 * w, -0.66), (1.44 * w, -0.58)]
         under = [(0.7 * w, -0.55), (0, -0.57)]
     # Square ends: the crown's lower corner and the band's outer end are not rounded off.
     top = smooth(crown, per=6)
@@ -61,7 +65,8 @@ def hat(face: Face, t: Traits) -> Shapes:
     return {
         "hat": np.concatenate((top, [(0, -0.66)], [(0, -0.66)], top[:0:-1] * _MIRROR)),
         "hat_band": np.concatenate((edge, edge[::-1] * _MIRROR)),
-        "hat_shine": smooth([(-0.6 * w, -1.0), (-0.35 * w, -1.17), (-0.05, -1.22)], per=4),
+        "hat_edge": np.concatenate((top[:0:-1], top * _MIRROR)) * np.array((0.94, 0.97)),
+        "hat_shine": smooth([(-0.5 * w, -0.95), (-0.25 * w, -1.1), (0.05, -1.15)], per=4),
     }
 
 
@@ -93,7 +98,7 @@ def necklace(face: Face, t: Traits) -> Shapes:
 
 def cloth(face: Face, t: Traits) -> Shapes:
     """Shoulders with a round or pointed neckline."""
-    shape, wide = face.draws["cloth_shape"], 1.12 + 0.14 * t.male - 0.15 * t.child
+    shape, wide = face.draws["cloth_shape"], 1.12 + 0.14 * t.male - 0.3 * t.child
     neck = t.neck
     if shape < 0.45:
         line = [(neck + 0.2, 1.30), (0.7 * neck + 0.06, 1.46), (0.3 * neck, 1.53), (0, 1.545)]

@@ -97,7 +97,10 @@ class Face:
         """Activation in [0, 1] by FACS number, on the image's left and right."""
         expression = np.array([EXPRESSIONS.index(self.expression)])
         activation = action_units(expression, np.array([self.intensity]), self.draws_of_units())
-        return {unit: (pair[0], pair[1]) for unit, pair in zip(UNITS, activation[0].tolist())}
+        return {
+            unit: (pair[0], pair[1])
+            for unit, pair in zip(UNITS, activation[0].tolist(), strict=True)
+        }
 
     def draws_of_units(self) -> NDArray[np.float64]:
         """The draws that :func:`action_units` takes, shape ``[1, D]``."""
@@ -137,7 +140,8 @@ def action_units(
     right = draws[:, -1] < 0.5
     both[contempt & right, :, 0] = 0
     both[contempt & ~right, :, 1] = 0
-    return np.clip(both, 0, 1)
+    clipped: NDArray[np.float64] = np.clip(both, 0, 1)
+    return clipped
 
 
 @cache
@@ -222,7 +226,7 @@ def traits(face: Face) -> Traits:
     """The person: demographics shift where traits are centred, draws vary them widely."""
     u, group = face.draws, _TENDENCIES[face.race]
     years = face.age_years + 4 * (u["age_look"] - 0.5)
-    child = min(max((15.5 - years) / 12, 0.0), 1.0)
+    child = min(max((16.5 - years) / 11.5, 0.0), 1.0)
     elder = min(max((years - 38) / 36, 0.0), 1.0)
     male = (1 - child) * (face.gender == "male")
     female = (1 - child) * (face.gender == "female")
@@ -233,30 +237,30 @@ def traits(face: Face) -> Traits:
         child=child,
         elder=elder,
         tone=group.tone[0] + (group.tone[1] - group.tone[0]) * u["tone"],
-        width=0.745 + 0.015 * male + 0.02 * child + 0.018 * bell(u["width"]),
-        jaw=0.80 + 0.075 * male + 0.02 * child + 0.03 * elder + 0.022 * bell(u["jaw"]),
+        width=0.745 + 0.015 * male + 0.035 * child + 0.018 * bell(u["width"]),
+        jaw=0.80 + 0.075 * male + 0.04 * child + 0.03 * elder + 0.022 * bell(u["jaw"]),
         chin_width=0.25 + 0.08 * male + 0.02 * child + 0.02 * bell(u["chin_width"]),
-        chin=0.995 + 0.03 * male - 0.09 * child + 0.018 * bell(u["chin"]),
+        chin=0.995 + 0.03 * male - 0.13 * child + 0.018 * bell(u["chin"]),
         eye_x=0.305 + 0.01 * child + 0.010 * bell(u["eye_gap"]),
-        eye_y=-0.13 + 0.07 * child,
-        eye_size=0.153 + 0.014 * child + 0.008 * female + 0.006 * bell(u["eye_size"]),
+        eye_y=-0.13 + 0.11 * child,
+        eye_size=0.163 + 0.022 * child + 0.008 * female + 0.006 * bell(u["eye_size"]),
         eye_open=group.eye_open
         * (1 + 0.22 * child + 0.08 * female - 0.1 * elder + 0.07 * bell(u["eye_open"])),
         eye_tilt=group.eye_tilt - 0.015 * elder + 0.008 * bell(u["eye_tilt"]),
         fold=u["fold"] < group.fold,
-        brow_y=-0.255 - 0.02 * female + 0.01 * male - 0.02 * child + 0.014 * bell(u["brow_height"]),
+        brow_y=-0.28 - 0.02 * female + 0.01 * male - 0.02 * child + 0.014 * bell(u["brow_height"]),
         brow_tilt=0.018 * bell(u["brow_tilt"]),
         brow_arch=0.045 + 0.018 * female - 0.012 * male + 0.010 * bell(u["brow_arch"]),
         brow_thick=group.brow_thick
-        * (0.034 + 0.014 * male - 0.008 * child + 0.004 * bell(u["brow_thick"])),
+        * (0.029 + 0.014 * male - 0.009 * child + 0.004 * bell(u["brow_thick"])),
         brow_gap=0.125 + 0.010 * bell(u["brow_gap"]),
         nose_width=group.nose_width
-        * (1 + 0.06 * male - 0.12 * child + 0.07 * bell(u["nose_width"]) + 0.05 * elder),
-        nose_y=0.29 + group.nose_length - 0.03 * child + 0.012 * bell(u["nose_length"]),
-        mouth_width=0.265 - 0.02 * child + 0.012 * bell(u["mouth_width"]),
-        mouth_y=0.565 - 0.03 * child + 0.012 * bell(u["mouth_height"]),
+        * (1 + 0.06 * male - 0.2 * child + 0.07 * bell(u["nose_width"]) + 0.05 * elder),
+        nose_y=0.29 + group.nose_length - 0.01 * child + 0.012 * bell(u["nose_length"]),
+        mouth_width=0.28 - 0.035 * child + 0.012 * bell(u["mouth_width"]),
+        mouth_y=0.565 - 0.035 * child + 0.012 * bell(u["mouth_height"]),
         corner=0.012 * bell(u["corner"]),
-        upper_lip=0.052 * fullness,
-        lower_lip=0.078 * fullness,
-        neck=0.36 + 0.09 * male - 0.05 * child,
+        upper_lip=0.060 * fullness,
+        lower_lip=0.088 * fullness,
+        neck=0.36 + 0.09 * male - 0.09 * child,
     )

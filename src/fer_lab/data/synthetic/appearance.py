@@ -35,12 +35,12 @@ class Appearance:
 
     light: Range = (0.75, 1.15)
     light_gradient: Range = (0.0, 0.35)
-    warmth: Range = (-0.5, 0.7)
+    warmth: Range = (-0.3, 0.7)
     blur: Range = (0.0, 0.9)
     noise: Range = (1.0, 7.0)
-    scale: Range = (0.95, 1.2)
+    scale: Range = (1.05, 1.3)
     shift: float = 0.03
-    roll: float = 12.0
+    roll: float = 10.0
     yaw: float = 14.0
     pitch: float = 8.0
     background: Range = (0.0, 0.5)

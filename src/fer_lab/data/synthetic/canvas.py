@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_lab.data.opencv import opencv
-from fer_lab.data.synthetic.curves import Points
+from fer_lab.data.synthetic.curves import Points, like
 from fer_lab.data.synthetic.palette import Colour
 from fer_lab.data.vocabulary import REGIONS
 
@@ -43,11 +43,11 @@ class Canvas:
             background, (wide, wide), interpolation=self._cv2.INTER_CUBIC
         )
         self.mask: Pixels = np.zeros((size, size), np.uint8)
-        self._shading: Pixels = np.full((_SHADING_SIZE, _SHADING_SIZE, 3), _NEUTRAL, np.uint8)
-        ends = np.cumsum([len(points) for points in shapes.values()])[:-1]
+        self._shading: Pixels
+        self.clear_shading()
         together = np.concatenate(list(shapes.values()))
         self._on_image, self._on_mask, self._on_shading = (
-            dict(zip(shapes, np.split(_fixed(together, factor), ends), strict=True))
+            like(shapes, _fixed(together, factor))
             for factor in (self._factor, 1.0, _SHADING_SIZE / size)
         )
 
@@ -83,9 +83,7 @@ class Canvas:
         pixels = max(1, round(width * self._unit * self._factor))
         points = self._on_image[name]
         lines = [points] if parts == 1 else np.split(points, parts)
-        self._cv2.polylines(
-            self.image, lines, closed, colour, pixels, _ANTI_ALIASED, shift=_SHIFT
-        )
+        self._cv2.polylines(self.image, lines, closed, colour, pixels, _ANTI_ALIASED, shift=_SHIFT)
         if region is not None:
             pixels = max(1, round(width * self._unit))
             self._cv2.polylines(
@@ -96,12 +94,19 @@ class Canvas:
         """Fill a shape on the shading map; 128 leaves a colour as it is, 64 halves it."""
         self._cv2.fillPoly(self._shading, [self._on_shading[name]], value, shift=_SHIFT)
 
+    def shade_line(self, name: str, value: Colour, width: float) -> None:
+        """Draw a line on the shading map, ``width`` in face units."""
+        pixels = max(1, round(width * self._unit * _SHADING_SIZE / self._size))
+        self._cv2.polylines(
+            self._shading, [self._on_shading[name]], False, value, pixels, shift=_SHIFT
+        )
+
     def crease(self, name: str, strength: float, width: float = 0.02) -> None:
         """Darken along a line, once the shading map is softened; strength in [0, 1]."""
         if strength < 0.04:
             return
         pixels = max(1, round(width * self._unit * self._factor))
-        value = int(_NEUTRAL * (1 - 0.34 * min(strength, 1.0)))
+        value = int(_NEUTRAL * (1 - 0.34 * min(strength, 1.3)))
         self._cv2.polylines(
             self._shading,
             [self._on_image[name]],
@@ -121,6 +126,16 @@ class Canvas:
         self._shading = self._cv2.resize(
             blurred, (wide, wide), interpolation=self._cv2.INTER_LINEAR
         )
+
+    def soften_creases(self) -> None:
+        """Take the hardness off the lines drawn since the map was softened."""
+        self._shading = self._cv2.GaussianBlur(
+            self._shading, (0, 0), max(0.5, 0.008 * self._unit * self._factor)
+        )
+
+    def clear_shading(self) -> None:
+        """Start another shading map, for what is painted over the first."""
+        self._shading = np.full((_SHADING_SIZE, _SHADING_SIZE, 3), _NEUTRAL, np.uint8)
 
     def apply_shading(self) -> None:
         """Multiply what is painted so far by the shading map."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Points = NDArray[np.float64]
+
+_Number = TypeVar("_Number", bound=np.number)
 
 
 def smooth(points: ArrayLike, *, closed: bool = False, per: int = 6) -> Points:
@@ -22,7 +26,8 @@ def smooth(points: ArrayLike, *, closed: bool = False, per: int = 6) -> Points:
         Shape ``[n * per, 2]`` when closed, else ``[(n - 1) * per + 1, 2]``.
     """
     given = np.asarray(points, dtype=float)
-    return _basis(len(given), closed, per) @ given
+    curve: Points = _basis(len(given), closed, per) @ given
+    return curve
 
 
 @cache
@@ -55,9 +60,26 @@ def mirrored(half: ArrayLike) -> Points:
     return np.concatenate((right, right[-2:0:-1] * (-1, 1)))
 
 
+def like(shapes: Mapping[str, Points], together: NDArray[_Number]) -> dict[str, NDArray[_Number]]:
+    """Cut moved points into shapes again: the inverse of concatenating ``shapes``' values."""
+    cut: dict[str, NDArray[_Number]] = {}
+    start = 0
+    for name, points in shapes.items():
+        stop = start + len(points)
+        cut[name] = together[start:stop]
+        start = stop
+    return cut
+
+
+def shifted(points: Points, x: float, y: float) -> Points:
+    """The points moved by this much."""
+    moved: Points = points + np.array((x, y))
+    return moved
+
+
 def ellipse(x: float, y: float, width: float, height: float, *, count: int = 16) -> Points:
     """Points of an ellipse with these half-axes."""
-    return _circle(count) * (width, height) + (x, y)
+    return shifted(_circle(count) * np.array((width, height)), x, y)
 
 
 @cache

@@ -12,12 +12,14 @@ from functools import cache
 import numpy as np
 
 from fer_lab.data.synthetic.anatomy import Traits
-from fer_lab.data.synthetic.curves import Points, ellipse, mirrored, smooth
+from fer_lab.data.synthetic.curves import Points, ellipse, mirrored, shifted, smooth
 
 Shapes = dict[str, Points]
 Units = Mapping[int, float]
 
 _MIRROR = np.array((-1.0, 1.0))
+_WING = np.array((0.035, -0.028))  # from the outer eye corner to the end of the lashes
+_OUTWARD = np.array((0.022, -0.004))  # from the mouth corner to the end of its shadow
 
 _EYE_S = np.linspace(-1, 1, 13)  # inner to outer corner; a third is two samples from the middle
 _EYE_TOP = (1 - np.abs(_EYE_S) ** 2.3) * (1 - 0.12 * _EYE_S)
@@ -28,6 +30,7 @@ _BROW_ARCH = np.array((0.0, 0.55, 1.0, 0.75, 0.0))
 _BROW_THICK = np.array((0.72, 1.0, 0.92, 0.62, 0.14))
 _BROW_RAISED_INSIDE = np.array((1.0, 0.6, 0.12, 0.0, 0.0))
 _BROW_RAISED_OUTSIDE = np.array((0.0, 0.25, 0.9, 1.0, 0.85))
+_BROW_CLEARANCE = np.array((0.05, 0.085, 0.115, 0.105, 0.075))  # of the eye when lowered
 _BROW_LOWERED = np.array((1.0, 0.75, 0.35, 0.1, 0.0))
 
 _LIP_U = np.linspace(-1, 1, 25)
@@ -44,7 +47,7 @@ def head(t: Traits, drop: float) -> Shapes:
         (0.9 * w, -0.70),
         (w, -0.25),
         (0.985 * w, 0.12),
-        (t.jaw * w + 0.03, 0.49 + 0.3 * drop),
+        (min(t.jaw * w + 0.03, 0.95 * w), 0.49 + 0.3 * drop),
         (t.chin_width * 1.25 + 0.06, chin - 0.16),
         (t.chin_width * 0.72, chin - 0.045),
         (0, chin),
@@ -75,7 +78,7 @@ def head(t: Traits, drop: float) -> Shapes:
         "inner_ear_r": inner_ear,
         "inner_ear_l": inner_ear * _MIRROR,
         "neck": np.concatenate((neck, [(0.8, 1.7), (-0.8, 1.7)], neck[::-1] * _MIRROR)),
-        "neck_shadow": np.concatenate((outline[32:97] + (0, 0.11), [(-t.neck, 0.4)])),
+        "neck_shadow": np.concatenate((shifted(outline[32:97], 0, 0.11), [(-t.neck, 0.4)])),
     }
 
 
@@ -84,9 +87,8 @@ def brow(t: Traits, units: Units) -> Shapes:
     x = t.brow_gap + _BROW * 0.375 - 0.045 * units[4] * (1 - _BROW) ** 2
     y = t.eye_y + t.brow_y + 0.1 - t.brow_arch * _BROW_ARCH - t.brow_tilt * (1 - _BROW)
     y = y - 0.15 * units[1] * _BROW_RAISED_INSIDE - 0.14 * units[2] * _BROW_RAISED_OUTSIDE
-    y = y + (0.10 * units[4] + 0.06 * units[9]) * _BROW_LOWERED
-    # The common position keeps the brow clear of the eye however far it is lowered.
-    y = np.minimum(y, t.eye_y - 0.075 - t.brow_thick)
+    y = y + (0.12 * units[4] + 0.07 * units[9]) * _BROW_LOWERED
+    y = np.minimum(y, t.eye_y - 0.5 * t.brow_thick - _BROW_CLEARANCE)
     half = t.brow_thick * _BROW_THICK
     top = smooth(np.stack((x, y - half), axis=1), per=4)
     bottom = smooth(np.stack((x, y + half), axis=1), per=4)
@@ -99,9 +101,9 @@ def brow(t: Traits, units: Units) -> Shapes:
 def eye(t: Traits, units: Units, gaze: float) -> Shapes:
     """The right eye: opening, iris and pupil cut by the lids, lashes, crease, six landmarks."""
     size = t.eye_size
-    top = (0.088 * t.eye_open + 0.045 * units[5]) * (1 - 0.24 * units[7]) * (1 - 0.12 * units[4])
+    top = (0.094 * t.eye_open + 0.045 * units[5]) * (1 - 0.24 * units[7]) * (1 - 0.12 * units[4])
     top *= 1 - 0.15 * units[9]
-    bottom = (0.046 * t.eye_open + 0.014 * units[5]) * (1 - 0.55 * units[7])
+    bottom = (0.050 * t.eye_open + 0.014 * units[5]) * (1 - 0.55 * units[7])
     bottom = bottom * (1 - 0.8 * units[6]) * (1 - 0.35 * units[9]) - 0.022 * units[6]
     x = t.eye_x + size * _EYE_S
     line = t.eye_y - t.eye_tilt * _EYE_S
@@ -113,16 +115,15 @@ def eye(t: Traits, units: Units, gaze: float) -> Shapes:
     lid = upper - np.stack((np.zeros(13), rise), axis=1)
     return {
         "eye": np.concatenate((upper, lower[-2:0:-1])),
-        "iris": _between(ellipse(*place, size * 0.5, size * 0.5, count=20), upper, lower),
-        "iris_core": _between(ellipse(*place, size * 0.36, size * 0.36, count=16), upper, lower),
-        "pupil": _between(ellipse(*place, size * 0.23, size * 0.23, count=12), upper, lower),
+        "iris": _between(ellipse(*place, size * 0.46, size * 0.46, count=20), upper, lower),
+        "iris_core": _between(ellipse(*place, size * 0.33, size * 0.33, count=16), upper, lower),
+        "pupil": _between(ellipse(*place, size * 0.21, size * 0.21, count=12), upper, lower),
         "glint": ellipse(place[0] - 0.026, place[1] - 0.026, 0.018, 0.018, count=8),
         "lash": upper,
-        "lash_wing": np.array([upper[-2], upper[-1] + (0.035, -0.028), upper[-1]]),
+        "lash_wing": np.array([upper[-2], upper[-1] + _WING, upper[-1]]),
         "lid": np.concatenate((lid, upper[::-1])),
         "crease": lid[1:],
         "lower_lash": lower,
-        "lower_lid": lower[2:-1] + (0, 0.035),
         "eye_landmarks": np.array([upper[0], upper[4], upper[8], upper[12], lower[8], lower[4]]),
         "socket": ellipse(t.eye_x, t.eye_y - 0.05, size * 1.2, 0.15),
     }
@@ -153,9 +154,7 @@ def nose(t: Traits, units: Units) -> Shapes:
         (0, base + 0.035),
     ]
     outline = smooth(mirrored(half), closed=True, per=5)
-    wing = smooth(
-        [(w * 0.9, base - 0.10), (w * 1.0, base - 0.045), (w * 0.8, base + 0.005)], per=5
-    )
+    wing = smooth([(w * 0.9, base - 0.10), (w * 1.0, base - 0.045), (w * 0.8, base + 0.005)], per=5)
     nostril = smooth(
         [
             (w * 0.26, base + 0.004),
@@ -190,9 +189,10 @@ def mouth(t: Traits, left: Units, right: Units) -> Shapes:
     middle = t.mouth_y + 0.018 * units[12] - 0.03 * units[17] - 0.012 * units[9]
     sharp = 1.7 + 0.9 * units[15]
     line = middle + moved * np.abs(u) ** sharp
-    shape = 1 - np.abs(u) ** 2.2
+    # Dropped jaws open round, stretched lips square.
+    shape = (1 - np.abs(u) ** (2.2 + 1.4 * units[20])) ** (1 - 0.4 * units[26])
     smile = units[25] * units[12]
-    opening = 0.03 * units[25] + 0.085 * smile + 0.22 * units[26] + 0.075 * units[16]
+    opening = 0.03 * units[25] + 0.085 * smile + 0.30 * units[26] + 0.075 * units[16]
     lifted = 0.022 * units[25] * (1 - units[12]) + 0.045 * units[26] + 0.05 * units[9]
     lifted *= min(1.0, 8 * opening)
     top = line - lifted * shape
@@ -225,8 +225,8 @@ def mouth(t: Traits, left: Units, right: Units) -> Shapes:
         "lip_line": (rows["top"] + rows["bottom"]) / 2,
         "lip_shine": np.stack((x, bottom + 0.42 * lower * lower_curve), axis=1)[8:17],
         "mouth_landmarks": np.array(landmarks),
-        "corner_l": rows["top"][:1] + [(0.01, -0.02), (-0.022, 0), (0.01, 0.02)],
-        "corner_r": rows["top"][-1:] + [(-0.01, -0.02), (0.022, 0), (-0.01, 0.02)],
+        "corner_l": np.array((rows["top"][0], rows["top"][0] + _OUTWARD * _MIRROR)),
+        "corner_r": np.array((rows["top"][-1], rows["top"][-1] + _OUTWARD)),
     }
     if opening + lifted > 0.012:
         shapes["opening"] = np.concatenate((rows["top"], rows["bottom"][-2:0:-1]))
@@ -242,9 +242,9 @@ def mouth(t: Traits, left: Units, right: Units) -> Shapes:
 def _corner(t: Traits, units: Units) -> tuple[float, float]:
     """How far one mouth corner is from the middle, and how far below it."""
     away = t.mouth_width + 0.085 * units[12] + 0.075 * units[20] + 0.025 * units[14]
-    away -= 0.05 * units[24] + 0.025 * units[23] + 0.05 * units[26] * (1 - units[20])
+    away -= 0.05 * units[24] + 0.025 * units[23] + 0.07 * units[26] * (1 - units[20])
     away -= 0.02 * units[17]
-    down = t.corner - 0.115 * units[12] + 0.105 * units[15] + 0.035 * units[20] - 0.03 * units[14]
+    down = t.corner - 0.115 * units[12] + 0.105 * units[15] + 0.065 * units[20] - 0.03 * units[14]
     return away, down + 0.02 * units[26]
 
 

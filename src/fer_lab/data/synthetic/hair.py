@@ -8,7 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from fer_lab.data.synthetic.anatomy import Face, Traits
-from fer_lab.data.synthetic.curves import Points, ellipse, mirrored, smooth
+from fer_lab.data.synthetic.curves import Points, ellipse, mirrored, shifted, smooth
+
+_SQUARE = (-0.69, -0.675, -0.57)
+_CURTAIN = (-0.90, -0.68, -0.36)
+_SWEPT = (-0.78, -0.68, -0.42)
+_FRINGE = (-0.53, -0.52, -0.45)
+_BARE = (-0.99, -0.94, -0.62)
 
 
 @dataclass(frozen=True)
@@ -19,8 +25,7 @@ class Cut:
         top: height above the skull.
         side: width beside the head.
         end: y where the front part ends at the sides.
-        line: y of the hairline at the middle of the forehead.
-        temple: y of the hairline over the outer end of the brows.
+        line: y of the hairline in the middle, over the brows and at the temples.
         fall: y down to which hair falls behind the head, None for short hair.
         spread: width of that fall beside the head.
         wave: ripple of the outlines.
@@ -30,8 +35,7 @@ class Cut:
     top: float = 0.10
     side: float = 0.04
     end: float = -0.12
-    line: float = -0.66
-    temple: float = -0.52
+    line: tuple[float, float, float] = _SQUARE
     fall: float | None = None
     spread: float = 0.12
     wave: float = 0.0
@@ -40,25 +44,40 @@ class Cut:
 
 CUTS: Mapping[str, Cut] = {
     "short": Cut(),
-    "buzz": Cut(top=0.035, side=0.012, end=-0.14, line=-0.68, temple=-0.55),
-    "full": Cut(top=0.19, side=0.06, end=-0.08, line=-0.64, temple=-0.5, wave=0.012),
-    "receding": Cut(top=0.02, side=0.045, end=-0.05, line=-0.985, temple=-0.72),
-    "curly": Cut(top=0.2, side=0.13, end=-0.05, line=-0.64, temple=-0.5, wave=0.03),
-    "bob": Cut(top=0.12, side=0.13, end=0.55, line=-0.6, temple=-0.42, fall=0.66, spread=0.14),
-    "long": Cut(top=0.12, side=0.12, end=0.95, line=-0.66, temple=-0.45, fall=1.5, spread=0.16),
-    "wavy": Cut(
-        top=0.15, side=0.17, end=0.9, line=-0.65, temple=-0.45, fall=1.4, spread=0.22, wave=0.026
-    ),
-    "tied": Cut(top=0.07, side=0.02, end=-0.16, line=-0.68, temple=-0.5, bun=True),
-    "afro": Cut(
-        top=0.34, side=0.3, end=0.12, line=-0.66, temple=-0.52, fall=0.3, spread=0.3, wave=0.03
-    ),
+    "buzz": Cut(top=0.035, side=0.012, end=-0.16),
+    "full": Cut(top=0.2, side=0.05, end=-0.1, line=_SWEPT, wave=0.01),
+    "cropped": Cut(top=0.12, side=0.05, end=-0.02, line=_FRINGE),
+    "receding": Cut(top=0.02, side=0.045, end=-0.05, line=_BARE),
+    "curly": Cut(top=0.2, side=0.13, end=-0.05, wave=0.035),
+    "bob": Cut(top=0.13, side=0.14, end=0.55, line=_CURTAIN, fall=0.66, spread=0.14),
+    "fringe": Cut(top=0.12, side=0.13, end=0.6, line=_FRINGE, fall=0.75, spread=0.14),
+    "long": Cut(top=0.13, side=0.13, end=0.95, line=_CURTAIN, fall=1.5, spread=0.16),
+    "wavy": Cut(top=0.16, side=0.19, end=0.9, line=_SWEPT, fall=1.4, spread=0.22, wave=0.024),
+    "tied": Cut(top=0.07, side=0.02, end=-0.16, line=_SWEPT, bun=True),
+    "afro": Cut(top=0.32, side=0.28, end=0.12, fall=0.3, spread=0.28, wave=0.035),
 }
 
 # Weights of the cuts: for women, men and children, and for some races on top of them.
 _WEIGHTS: Mapping[str, Mapping[str, float]] = {
-    "female": {"long": 4, "wavy": 3, "bob": 3, "tied": 2, "curly": 1.2, "short": 0.8},
-    "male": {"short": 5, "full": 3, "buzz": 1.5, "curly": 1, "receding": 0, "long": 0.3},
+    "female": {
+        "long": 4,
+        "wavy": 3,
+        "bob": 2.5,
+        "fringe": 2,
+        "tied": 2,
+        "curly": 1.2,
+        "cropped": 0.8,
+        "short": 0.2,
+    },
+    "male": {
+        "short": 4,
+        "full": 3,
+        "buzz": 1.5,
+        "cropped": 1.2,
+        "curly": 1,
+        "long": 0.3,
+        "receding": 0,
+    },
 }
 _BLACK: Mapping[str, float] = {"afro": 3.0, "curly": 2.0, "buzz": 1.5, "tied": 1.5, "long": 0.4}
 
@@ -70,7 +89,7 @@ def cut_of(face: Face, t: Traits) -> Cut:
     if face.gender == "male":
         weights["receding"] = 5 * t.elder
     elif t.elder > 0:
-        weights["short"] += 4 * t.elder
+        weights["cropped"] += 4 * t.elder
     if face.race == "black":
         weights = {
             name: weight * _BLACK.get(name, 1.0) for name, weight in {"afro": 1, **weights}.items()
@@ -83,12 +102,12 @@ def cut_of(face: Face, t: Traits) -> Cut:
             break
     cut = CUTS[chosen]
     longer = 0.3 * (u["hair_length"] - 0.5)
+    higher = 0.09 * (u["hairline"] - 0.6)
     return Cut(
         top=cut.top * (0.85 + 0.4 * u["hair_length"]),
         side=cut.side,
         end=cut.end + (longer if cut.fall else 0.1 * longer),
-        line=cut.line + 0.09 * (u["hairline"] - 0.5),
-        temple=cut.temple + 0.05 * (u["hairline"] - 0.5),
+        line=(cut.line[0] + higher, cut.line[1] + higher, cut.line[2] + 0.6 * higher),
         fall=None if cut.fall is None else cut.fall + longer,
         spread=cut.spread,
         wave=cut.wave,
@@ -123,14 +142,15 @@ def hair_shapes(face: Face, t: Traits) -> dict[str, Points]:
         (0.55 * w + 0.3 * cut.side, -1.0 - 0.85 * cut.top),
         (0.0, -1.06 - cut.top),
     ]
-    cover = 0.05 if cut.end > 0 else 0.0  # longer hair covers the edge of the cheek
+    middle, brow, temple = cut.line
+    hanging = cut.end > 0.3  # longer hair covers the edge of the cheek
     inner = [
-        (w - 0.02 - 0.4 * cover, cut.end),
-        (w - 0.015 - cover, -0.14 + 0.5 * min(cut.end, 0.4)),
-        (0.955 * w - 0.6 * cover, (cut.temple - 0.12) / 2),
-        (0.84 * w, cut.temple),
-        (0.5 * w, cut.line + 0.04),
-        (0.0, cut.line - 0.02),
+        (w - 0.02 if hanging else w + 0.015, cut.end),
+        (w - 0.075 if hanging else w - 0.015, -0.12 + 0.5 * min(cut.end, 0.4)),
+        (0.93 * w - 0.03 * hanging, temple + 0.17),
+        (0.83 * w, temple),
+        (0.5 * w, brow),
+        (0.0, middle),
     ]
     outer_line = smooth(_both_sides(outer), per=6)
     inner_line = _parted(smooth(_both_sides(inner), per=6), u["part"], t.width)
@@ -138,9 +158,12 @@ def hair_shapes(face: Face, t: Traits) -> dict[str, Points]:
     shapes["hair"] = np.concatenate((outer_line, inner_line[::-1]))
     between = [(1 - share) * outer_line + share * inner_line for share in _STRANDS]
     shapes["strands"] = np.concatenate(between)
-    shapes["hair_shine"] = (0.62 * outer_line + 0.38 * inner_line)[20:41]
+    shapes["hair_shine"] = (0.58 * outer_line + 0.42 * inner_line)[17:44]
+    shapes["hair_edge"] = 0.86 * outer_line + 0.14 * inner_line
     shadow = inner_line[14:47]
-    shapes["hair_shadow"] = np.concatenate((shadow + (0, 0.06), shadow[::-1] - (0, 0.1)))
+    shapes["hair_shadow"] = np.concatenate(
+        (shifted(shadow, 0, 0.06), shifted(shadow[::-1], 0, -0.1))
+    )
     return shapes
 
 
@@ -205,16 +228,15 @@ def _parted(line: Points, part: float, width: float) -> Points:
     side = (part - 0.5) * 2
     middle = np.exp(-((line[:, 0] / (0.55 * width)) ** 2))
     sweep = np.zeros_like(line)
-    sweep[:, 1] = 0.07 * side * np.sin(line[:, 0] * 3.2) * middle
+    sweep[:, 1] = 0.08 * side * np.sin(line[:, 0] * 3.2) * middle
     return line + sweep
 
 
 def _waved(line: Points, wave: float) -> Points:
     if not wave:
         return line
-    ripple = wave * np.sin(np.arange(len(line)) * (2 * np.pi / 6.5))
-    centre = np.array((0.0, -0.2))
-    away = line - centre
+    ripple = wave * (np.abs(np.sin(np.arange(len(line)) * (np.pi / 6.5))) - 0.5)
+    away = shifted(line, 0, 0.2)
     length = np.sqrt((away**2).sum(axis=1, keepdims=True))
-    moved: Points = line + ripple[:, None] * away / np.maximum(length, 0.2)
+    moved: Points = line + 1.6 * ripple[:, None] * away / np.maximum(length, 0.2)
     return moved

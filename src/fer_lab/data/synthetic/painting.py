@@ -26,7 +26,7 @@ def paint(
 ) -> None:
     """Paint one face; every region is filled with the polygon that fills the picture."""
     _body_and_head(canvas, face, colours, shapes)
-    _shading(canvas, face, t, units, shapes)
+    _shading(canvas, t, units)
     _beard(canvas, colours, shapes)
     canvas.fill("nose", None, "nose")
     for side in _SIDES:
@@ -40,11 +40,11 @@ def paint(
         canvas.fill(f"brow_{side}", colours.brow, f"{side}_brow")
     if face.glasses:
         _glasses(canvas, face, colours)
-    _hair(canvas, colours, shapes)
+    _hair(canvas, colours)
     if face.hat:
         canvas.fill("hat", colours.hat, "hat")
-        canvas.stroke("hat_shine", mix(colours.hat, (255, 255, 255), 0.16), 0.07)
         canvas.fill("hat_band", colours.hat_band, "hat")
+    _outer_shading(canvas, face)
     if face.earrings:
         hoop = 0.3 <= face.draws["earrings_shape"] < 0.65
         for side in _SIDES:
@@ -58,7 +58,7 @@ def _body_and_head(
     canvas: Canvas, face: Face, colours: Palette, shapes: Mapping[str, Points]
 ) -> None:
     if "hair_back" in shapes:
-        canvas.fill("hair_back", colours.hair_dark, "hair")
+        canvas.fill("hair_back", mix(colours.hair, colours.hair_dark, 0.6), "hair")
     if "bun" in shapes:
         canvas.fill("bun", colours.hair_dark, "hair")
     canvas.fill("neck", colours.neck, "neck")
@@ -75,17 +75,15 @@ def _body_and_head(
     canvas.fill("head", colours.skin, "skin")
 
 
-def _shading(
-    canvas: Canvas, face: Face, t: Traits, units: Units, shapes: Mapping[str, Points]
-) -> None:
+def _shading(canvas: Canvas, t: Traits, units: Units) -> None:
     """Soft volume of the head, then the lines of age and expression."""
     canvas.shade("neck_shadow", (98, 92, 92))
     canvas.shade("head", (116, 113, 113))
-    canvas.shade("head_lit", (133, 133, 133))
-    canvas.shade("forehead", (139, 139, 139))
+    canvas.shade("head_lit", (131, 131, 131))
+    canvas.shade("forehead", (136, 136, 136))
     smile = {side: units[6][place] for place, side in enumerate(_SIDES)}
     for side in _SIDES:
-        flush = int(5 + 8 * smile[side] + 4 * t.child + 3 * face.lipstick)
+        flush = int(5 + 8 * smile[side] + 4 * t.child)
         canvas.shade(f"cheek_{side}", (135 + flush // 2, 133 - flush // 2, 132 - flush // 2))
         canvas.shade(f"socket_{side}", (119, 114, 114))
     canvas.shade("nose_under", (108, 104, 104))
@@ -97,26 +95,33 @@ def _shading(
     canvas.shade("hair_shadow", (112, 108, 108))
     canvas.soften(0.055)
     _creases(canvas, t, units)
+    canvas.soften_creases()
     canvas.apply_shading()
 
 
 def _creases(canvas: Canvas, t: Traits, units: Units) -> None:
-    raised = max(max(units[1]), max(units[2]))
-    canvas.crease("forehead_lines_1", 0.75 * t.elder + 0.75 * raised, 0.018)
-    canvas.crease("forehead_lines_2", 0.65 * t.elder + 0.65 * raised, 0.018)
-    canvas.crease("forehead_lines_3", 0.5 * t.elder + 0.4 * raised, 0.016)
+    # On darker skin the same shadow is harder to see; expressions are to be as readable.
+    force = 1 + 0.35 * t.tone
+    raised = max(*units[1], *units[2]) * (1 - 0.5 * t.child)
+    canvas.crease("forehead_lines_1", force * (0.75 * t.elder + 0.75 * raised), 0.018)
+    canvas.crease("forehead_lines_2", force * (0.65 * t.elder + 0.65 * raised), 0.018)
+    canvas.crease("forehead_lines_3", force * (0.5 * t.elder + 0.4 * raised), 0.016)
     for place, side in enumerate(_SIDES):
         unit = {number: pair[place] for number, pair in units.items()}
-        fold = 0.1 + 0.55 * t.elder + 0.7 * unit[12] + 0.75 * unit[9] + 0.3 * unit[20]
-        canvas.crease(f"nasolabial_{side}", fold * (1 - 0.5 * t.child), 0.022)
-        canvas.crease(f"frown_{side}", 0.25 * t.elder + 1.1 * unit[4], 0.022)
-        canvas.crease(f"nose_wrinkle_{side}", 1.2 * unit[9], 0.02)
-        canvas.crease(f"crow_{side}", 0.55 * t.elder + 0.65 * unit[6], 0.014)
-        canvas.crease(f"bag_{side}", 0.14 + 0.5 * t.elder + 0.35 * unit[6] + 0.2 * unit[7], 0.018)
-        canvas.crease(f"marionette_{side}", 0.45 * t.elder + 0.7 * unit[15], 0.02)
-        canvas.crease(f"dimple_{side}", 1.3 * unit[14] + 0.25 * unit[12], 0.026)
-        canvas.crease(f"wing_{side}", 0.75, 0.022)
-    canvas.crease("chin_crease", 1.1 * max(units[17]) + 0.15 * t.elder, 0.024)
+        fold = 0.1 + 0.55 * t.elder + 0.55 * unit[12] + 0.65 * unit[9] + 0.3 * unit[20]
+        lines = (
+            ("nasolabial", fold * (1 - 0.5 * t.child), 0.022),
+            ("frown", 0.25 * t.elder + 1.1 * unit[4], 0.022),
+            ("nose_wrinkle", 1.2 * unit[9], 0.02),
+            ("crow", 0.55 * t.elder + 0.65 * unit[6], 0.014),
+            ("bag", 0.14 + 0.5 * t.elder + 0.35 * unit[6] + 0.2 * unit[7], 0.018),
+            ("marionette", 0.45 * t.elder + 0.7 * unit[15], 0.02),
+            ("dimple", 1.0 * unit[14] + 0.2 * unit[12], 0.024),
+            ("wing", 0.75, 0.022),
+        )
+        for name, strength, width in lines:
+            canvas.crease(f"{name}_{side}", force * strength, width)
+    canvas.crease("chin_crease", force * (1.1 * max(units[17]) + 0.15 * t.elder), 0.024)
 
 
 def _beard(canvas: Canvas, colours: Palette, shapes: Mapping[str, Points]) -> None:
@@ -136,9 +141,9 @@ def _mouth(canvas: Canvas, colours: Palette, shapes: Mapping[str, Points]) -> No
     canvas.stroke("lip_shine", colours.lip_shine, 0.016)
     line = scaled(mix(colours.lip_upper, _DARK, 0.35), 0.62)
     if "opening" not in shapes:
-        canvas.stroke("lip_line", line, 0.018)
+        canvas.stroke("lip_line", line, 0.014)
     for side in _SIDES:
-        canvas.stroke(f"corner_{side}", line, 0.018)
+        canvas.stroke(f"corner_{side}", line, 0.014)
 
 
 def _eye(canvas: Canvas, t: Traits, colours: Palette, side: str) -> None:
@@ -154,7 +159,7 @@ def _eye(canvas: Canvas, t: Traits, colours: Palette, side: str) -> None:
         canvas.stroke(f"crease_{side}", scaled(colours.skin, 0.66), 0.012)
     canvas.stroke(f"lower_lash_{side}", scaled(colours.skin, 0.62), 0.010)
     canvas.stroke(f"lash_{side}", lash, 0.030 - 0.008 * t.male - 0.006 * t.child)
-    if t.male < 0.5:
+    if t.male < 0.5 and t.child < 0.5:
         canvas.fill(f"lash_wing_{side}", lash)
 
 
@@ -167,7 +172,20 @@ def _glasses(canvas: Canvas, face: Face, colours: Palette) -> None:
     canvas.stroke("bridge", colours.frame, width, "eye_g")
 
 
-def _hair(canvas: Canvas, colours: Palette, shapes: Mapping[str, Points]) -> None:
+def _outer_shading(canvas: Canvas, face: Face) -> None:
+    """Volume of hair and hat."""
+    canvas.clear_shading()
+    canvas.shade("hair", (122, 121, 121))
+    canvas.shade_line("hair_edge", (104, 103, 103), 0.1)
+    canvas.shade_line("hair_shine", (164, 163, 160), 0.11)
+    if face.hat:
+        canvas.shade("hat", (128, 128, 128))
+        canvas.shade_line("hat_shine", (160, 160, 160), 0.16)
+        canvas.shade_line("hat_edge", (100, 100, 100), 0.12)
+    canvas.soften(0.05)
+    canvas.apply_shading()
+
+
+def _hair(canvas: Canvas, colours: Palette) -> None:
     canvas.fill("hair", colours.hair, "hair")
-    canvas.stroke("strands", mix(colours.hair, colours.hair_dark, 0.55), 0.012, parts=STRAND_COUNT)
-    canvas.stroke("hair_shine", mix(colours.hair, colours.hair_light, 0.55), 0.05)
+    canvas.stroke("strands", mix(colours.hair, colours.hair_dark, 0.4), 0.012, parts=STRAND_COUNT)

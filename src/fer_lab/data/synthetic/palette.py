@@ -12,14 +12,14 @@ Colour = tuple[int, int, int]
 
 # Light to dark, evenly spaced on the scale of Traits.tone.
 _SKIN: Sequence[Colour] = (
-    (250, 220, 198),
-    (244, 206, 178),
-    (232, 186, 152),
-    (214, 163, 124),
+    (240, 206, 182),
+    (234, 194, 164),
+    (222, 176, 142),
+    (206, 155, 116),
     (188, 134, 95),
     (156, 104, 71),
-    (124, 80, 54),
-    (96, 61, 43),
+    (130, 85, 58),
+    (104, 67, 48),
 )
 _HAIR: Mapping[str, Colour] = {
     "black": (38, 32, 32),
@@ -42,7 +42,13 @@ _IRIS: Sequence[Colour] = ((74, 46, 30), (96, 62, 38), (124, 88, 48), (92, 118, 
 _LIPSTICK: Sequence[Colour] = ((178, 26, 48), (206, 44, 84), (150, 24, 60), (214, 72, 62))
 _FRAMES: Sequence[Colour] = ((34, 32, 36), (86, 50, 30), (30, 46, 86), (120, 28, 40), (66, 66, 72))
 _METAL: Sequence[Colour] = ((226, 184, 74), (208, 212, 220), (232, 226, 214), (60, 152, 158))
-_HATS: Sequence[Colour] = ((178, 52, 56), (40, 66, 116), (62, 104, 80), (206, 160, 70), (84, 84, 92))
+_HATS: Sequence[Colour] = (
+    (178, 52, 56),
+    (40, 66, 116),
+    (62, 104, 80),
+    (206, 160, 70),
+    (84, 84, 92),
+)
 
 
 @dataclass(frozen=True)
@@ -75,13 +81,13 @@ def palette(face: Face, t: Traits) -> Palette:
     u = face.draws
     skin = _along(_SKIN, t.tone)
     skin = mix(skin, (255, 206, 150), 0.06 * u["undertone"])
-    rose = mix(skin, (196, 62, 76), 0.34 - 0.06 * t.male)
-    lower = mix(rose, (255, 150, 150), 0.12)
+    rose = mix(skin, (196, 62, 76), 0.34 + 0.16 * t.tone - 0.06 * t.male)
+    lower = mix(rose, (255, 150, 150), 0.12 + 0.1 * t.tone)
     if face.lipstick:
         rose = _pick(_LIPSTICK, u["lipstick_colour"])
         lower = mix(rose, (255, 120, 130), 0.14)
     hair = _hair(face, t)
-    brow = mix(mix(hair, (30, 22, 20), 0.45), skin, 0.08 + 0.1 * t.child)
+    brow = mix(mix(hair, (30, 22, 18), 0.35 + 0.3 * t.tone), skin, 0.06 + 0.12 * t.child)
     browns = 2.0 if t.tone > 0.45 else 3.2 if face.race != "white" else 4.99
     hat = _pick(_HATS, u["hat_colour"])
     return Palette(

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from difflib import get_close_matches
 from typing import Any
 
 from fer_lab.data.vocabulary import AGE_GROUPS, EXPRESSIONS, GENDERS, RACES
-from fer_lab.errors import ConfigError
+from fer_lab.errors import ConfigError, near_miss
 
 DEMOGRAPHICS: Mapping[str, tuple[str, ...]] = {
     "gender": GENDERS,
@@ -91,9 +90,9 @@ class Population:
         default_factory=lambda: {
             "glasses": {"all": 0.2, "age": {"54+": 0.4}},
             "hat": 0.1,
-            "earrings": {"all": 0.05, "gender": {"female": 0.45}},
-            "necklace": {"all": 0.06, "gender": {"female": 0.35}},
-            "lipstick": {"all": 0.01, "gender": {"female": 0.4}},
+            "earrings": {"all": 0.05, "gender": {"female": 0.45}, "age": {"0-15": 0.05}},
+            "necklace": {"all": 0.06, "gender": {"female": 0.35}, "age": {"0-15": 0.05}},
+            "lipstick": {"all": 0.01, "gender": {"female": 0.4}, "age": {"0-15": 0.0}},
             "blond": {"all": 0.04, "race": {"white": 0.3, "latinx": 0.1}},
         }
     )
@@ -177,9 +176,9 @@ def refuse_unknown(given: Mapping[str, Any], known: Sequence[str], where: str) -
     """Raise a ConfigError that names the first key of ``given`` not in ``known``."""
     for name in map(str, given):
         if name not in known:
-            near = get_close_matches(name, known, n=1)
+            near = near_miss(name, known)
             raise ConfigError(
-                f"{where} has no {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""),
+                f"{where} has no {name!r}" + (f"; did you mean {near!r}?" if near else ""),
                 where=where,
                 hint=f"known: {', '.join(known)}",
             )

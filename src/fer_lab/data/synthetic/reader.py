@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -16,16 +15,17 @@ from fer_lab.data.synthetic.anatomy import DRAWS, Face
 from fer_lab.data.synthetic.appearance import Appearance
 from fer_lab.data.synthetic.draws import uniform
 from fer_lab.data.synthetic.people import draw
-from fer_lab.data.synthetic.population import ACCESSORIES, DEMOGRAPHICS, Population
+from fer_lab.data.synthetic.population import ACCESSORIES, Population
 from fer_lab.data.synthetic.render import RENDERER_VERSION, render
-from fer_lab.data.vocabulary import EXPRESSIONS, expression_classes
+from fer_lab.data.vocabulary import EXPRESSIONS, GENDERS, RACES, expression_classes
 from fer_lab.errors import DataError
 
 # Each split has its own numbers, so that more training faces leave the test faces as they are.
 SPLIT_STARTS: Mapping[str, int] = {"train": 0, "val": 10_000_000, "test": 20_000_000}
 LAST = 30_000_000
 
-_BLOCK = 512  # faces drawn at once
+_BLOCK = 500  # faces drawn at once; divides SPLIT_STARTS
+_BLOCKS_KEPT = 8
 
 
 class SyntheticReader:
@@ -52,6 +52,7 @@ class SyntheticReader:
         self.population = Population.of(population)
         self.test_population = test_population or self.population
         self.appearance = Appearance.of(appearance)
+        self._blocks: dict[int, list[Face]] = {}
 
     def key(self) -> str:
         """A hash of the renderer's version and of every setting that changes pixels."""
@@ -105,19 +106,31 @@ class SyntheticReader:
         """
         return render(replace(self.face(path), **changes), size, self.appearance)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_blocks": {}}
+
     def _block(self, block: int) -> list[Face]:
-        return _faces(_Key(self), block)
+        """Neighbouring faces are drawn together, which costs little more than one."""
+        if block not in self._blocks:
+            if len(self._blocks) >= _BLOCKS_KEPT:
+                self._blocks.clear()
+            self._blocks[block] = self._draw(block)
+        return self._blocks[block]
 
-
-class _Key:
-    """A reader as a cache key: by its settings, so that it stays picklable and has no cache."""
-
-    def __init__(self, reader: SyntheticReader) -> None:
-        self.reader = reader
-        self._key = reader.key()
-
-    def __hash__(self) -> int:
-        return hash(self._key)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Key) and other._key == self._key
+    def _draw(self, block: int) -> list[Face]:
+        index = np.arange(block * _BLOCK, (block + 1) * _BLOCK)
+        people = draw(self.population_at(int(index[0])), self.classes, self.seed, index)
+        columns: dict[str, list[Any]] = {
+            "age_years": people.age_years.tolist(),
+            "expression": [EXPRESSIONS[code] for code in people.expression],
+            "intensity": people.intensity.tolist(),
+            "gender": [GENDERS[code] for code in people.groups["gender"]],
+            "race": [RACES[code] for code in people.groups["race"]],
+            **{name: people.accessories[name].tolist() for name in ACCESSORIES},
+        }
+        numbers = uniform(self.seed, index, DRAWS).tolist()
+        columns["draws"] = [dict(zip(DRAWS, row, strict=True)) for row in numbers]
+        return [
+            Face(**dict(zip(columns, values, strict=True)))
+            for values in zip(*columns.values(), strict=True)
+        ]

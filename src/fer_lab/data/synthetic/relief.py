@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fer_lab.data.synthetic.anatomy import Traits
-from fer_lab.data.synthetic.curves import Points, ellipse, smooth
+from fer_lab.data.synthetic.curves import Points, ellipse, shifted, smooth
 
 Shapes = dict[str, Points]
 
@@ -43,7 +43,9 @@ def lines(t: Traits, shapes: Shapes) -> Shapes:
             ),
             "nose_wrinkle": np.concatenate(
                 (
-                    smooth([(0.0, t.eye_y + 0.005), (0.05, t.eye_y - 0.01), (0.085, t.eye_y + 0.02)]),
+                    smooth(
+                        [(0.0, t.eye_y + 0.005), (0.05, t.eye_y - 0.01), (0.085, t.eye_y + 0.02)]
+                    ),
                     smooth([(0.09, t.eye_y + 0.07), (0.05, t.eye_y + 0.05), (0.0, t.eye_y + 0.06)]),
                 )
             ),
@@ -63,10 +65,14 @@ def lines(t: Traits, shapes: Shapes) -> Shapes:
                     (t.eye_x + 0.11, t.eye_y + 0.085),
                 ]
             ),
-            "marionette": smooth([(cx + 0.02, cy + 0.03), (cx + 0.045, cy + 0.1), (cx + 0.03, cy + 0.18)]),
+            "marionette": smooth(
+                [(cx + 0.02, cy + 0.03), (cx + 0.045, cy + 0.1), (cx + 0.03, cy + 0.18)]
+            ),
             "dimple": smooth([(cx + 0.045, cy - 0.07), (cx + 0.075, cy), (cx + 0.045, cy + 0.06)]),
         }
-        found |= {f"{name}_{side}": points * (mirror, 1) for name, points in right.items()}
+        found |= {
+            f"{name}_{side}": points * np.array((mirror, 1)) for name, points in right.items()
+        }
     under = float(shapes["mouth_landmarks"][9, 1])
     y = under + 0.085
     found["chin_crease"] = smooth([(-0.13, y + 0.03), (0, y), (0.13, y + 0.03)])
@@ -92,11 +98,13 @@ def volumes(t: Traits, shapes: Shapes, light: float) -> Shapes:
     )
     cheek = ellipse(0.40, 0.20, 0.17, 0.13)
     return {
-        "head_lit": (shapes["head"] - centre) * (0.9, 0.93) + centre + (0.12 * lean, -0.015),
+        "head_lit": shifted(
+            (shapes["head"] - centre) * np.array((0.9, 0.93)) + centre, 0.12 * lean, -0.015
+        ),
         "forehead": ellipse(0.3 * lean, -0.52, 0.36, 0.2),
         "cheek_r": cheek,
         "cheek_l": cheek * _MIRROR,
-        "nose_shadow": side * (-toward, 1),
+        "nose_shadow": side * np.array((-toward, 1)),
         "nose_ridge": ellipse(0.012 * toward, (t.eye_y + base) / 2 - 0.04, 0.034, 0.15, count=12),
         "nose_tip": ellipse(0.015 * toward, base - 0.07, 0.05, 0.035, count=12),
         "nose_under": ellipse(-0.02 * toward, base + 0.055, w * 0.95, 0.045, count=12),

@@ -15,9 +15,9 @@ from fer_lab.data.synthetic import accessories, features, hair, relief
 from fer_lab.data.synthetic.anatomy import Face, Traits, traits
 from fer_lab.data.synthetic.appearance import Appearance
 from fer_lab.data.synthetic.canvas import Canvas, Pixels
-from fer_lab.data.synthetic.curves import Points
+from fer_lab.data.synthetic.curves import Points, like
 from fer_lab.data.synthetic.draws import uniform
-from fer_lab.data.synthetic.painting import paint
+from fer_lab.data.synthetic.painting import Units, paint
 from fer_lab.data.synthetic.palette import Palette, palette
 from fer_lab.errors import ConfigError
 
@@ -58,7 +58,7 @@ def render(face: Face, size: int, appearance: Appearance | None = None) -> Sampl
     how = appearance or Appearance()
     t = traits(face)
     units = face.action_units()
-    shapes, unit = _placed(face_shapes(face, t), face, size, how)
+    shapes, unit = placed(face_shapes(face, t, units), face, size, how)
     points = shapes.pop("landmarks")
     colours = palette(face, t)
     canvas = Canvas(shapes, size, unit, _background(face, colours, how))
@@ -67,9 +67,8 @@ def render(face: Face, size: int, appearance: Appearance | None = None) -> Sampl
     return Sample(image=image, regions=canvas.mask, landmarks=points.astype(np.float32))
 
 
-def face_shapes(face: Face, t: Traits) -> features.Shapes:
+def face_shapes(face: Face, t: Traits, units: Units) -> features.Shapes:
     """Every shape of a face in face units, seen from the front; ``landmarks`` is ``[68, 2]``."""
-    units = face.action_units()
     left = {number: pair[0] for number, pair in units.items()}
     right = {number: pair[1] for number, pair in units.items()}
     drop = 0.15 * sum(units[26]) / 2 + 0.035 * sum(units[25]) / 2 + 0.03 * sum(units[16]) / 2
@@ -93,7 +92,7 @@ def face_shapes(face: Face, t: Traits) -> features.Shapes:
     return shapes
 
 
-def _placed(
+def placed(
     shapes: features.Shapes, face: Face, size: int, how: Appearance
 ) -> tuple[features.Shapes, float]:
     """Turn, nod, tilt and frame the shapes: pixels of the picture, and pixels of a face unit."""
@@ -123,8 +122,7 @@ def _placed(
         body[:, None], _rotated(turned, 0.3 * roll, (0, 1.3)), _rotated(turned, roll, (0, 0.5))
     )
     pixels = (pixels - _CENTRE) * unit + origin
-    ends = np.cumsum([len(points) for points in shapes.values()])[:-1]
-    return dict(zip(shapes, np.split(pixels, ends), strict=True)), unit
+    return like(shapes, pixels), unit
 
 
 def _rotated(points: Points, angle: float, about: tuple[float, float]) -> Points:
@@ -144,7 +142,8 @@ def _background(face: Face, colours: Palette, how: Appearance) -> Pixels:
     pattern = patterns[int(u["background_angle"] * len(patterns))]
     strength = _within(how.background, u["background_detail"])
     small = np.array(colours.background) * (1 + strength * pattern)
-    return np.clip(small, 0, 255).astype(np.uint8)
+    picture: Pixels = np.clip(small, 0, 255).astype(np.uint8)
+    return picture
 
 
 @cache
@@ -177,7 +176,8 @@ def _photographed(picture: Pixels, face: Face, how: Appearance) -> Pixels:
         lit += np.float32(level) * _noise()[top : top + size, left : left + size]
     if how.grey:
         lit = np.repeat(lit @ np.array((0.299, 0.587, 0.114), np.float32)[:, None], 3, axis=2)
-    return np.clip(np.rint(lit), 0, 255).astype(np.uint8)
+    finished: Pixels = np.clip(np.rint(lit), 0, 255).astype(np.uint8)
+    return finished
 
 
 @cache

@@ -94,36 +94,54 @@ def _cam(
     combine: Callable[[Tensor, Tensor], Tensor],
 ) -> Explanation:
     # Inside an inference mode nothing can be differentiated, nor can its tensors.
-    with _untouched(model), torch.inference_mode(False), torch.enable_grad():
+    with _untouched(model), torch.inference_mode(False):
         image = image.clone() if image.is_inference() else image.detach()
         name, module = _layer(model, image, layer)
-        tapped: list[Any] = []
-
-        def tap(_module: nn.Module, _inputs: Any, output: Any) -> Tensor | None:
-            tapped.append(output)
-            if not isinstance(output, Tensor) or not output.is_floating_point():
-                return None
-            tapped[-1] = output.detach().requires_grad_()
-            # The next module may work in place, which a leaf does not allow.
-            leaf_copy: Tensor = tapped[-1].clone()
-            return leaf_copy
-
-        with _hooked(module, tap):
-            logits: Tensor = model(image)
-        grid = _grid(model, image, name, tapped[-1] if tapped else None)
-        if target is None:
-            target = logits.detach().argmax(1)
-        score = logits.gather(1, target.view(-1, 1)).sum()
-        if not score.requires_grad:
+        logits, output = _logits_over(model, image, module, gradient_before=False)
+        grid = _grid(model, image, name, output)
+        if not logits.requires_grad:
+            # The layer stands in a no_grad block of the model's: its end took the gradient away.
+            logits, output = _logits_over(model, image, module, gradient_before=True)
+        gradient = None
+        if logits.requires_grad:
+            if target is None:
+                target = logits.detach().argmax(1)
+            with torch.enable_grad():
+                score = logits.gather(1, target.view(-1, 1)).sum()
+            (gradient,) = torch.autograd.grad(score, output, allow_unused=True)
+        if gradient is None:
             raise ConfigError(
                 f"the logits of {type(model).__name__} do not depend on the layer {name!r}",
                 where="explain.layer",
                 hint="choose a layer between the image and the logits",
             )
-        (gradient,) = torch.autograd.grad(score, tapped[-1])
-        activation = tapped[-1].detach()
-        heat = combine(activation.float(), gradient.float()).relu()
+        heat = combine(output.detach().float(), gradient.float()).relu()
     return Explanation(logits.detach(), _scaled(heat, image.shape[-2:]), grid)
+
+
+def _logits_over(
+    model: nn.Module, image: Tensor, module: nn.Module, *, gradient_before: bool
+) -> tuple[Tensor, Any]:
+    """Logits as a function of the module's output, and that output.
+
+    Without ``gradient_before`` only what follows the module is recorded: the layers before it, most
+    of the work, then run as fast as in a plain forward pass.
+    """
+    tapped: list[Any] = [None]
+
+    def tap(_module: nn.Module, _inputs: Any, output: Any) -> Tensor | None:
+        tapped[0] = output
+        if not isinstance(output, Tensor) or not output.is_floating_point():
+            return None
+        tapped[0] = output.detach().requires_grad_()
+        torch.set_grad_enabled(True)
+        # The next module may work in place, which a leaf does not allow.
+        passed_on: Tensor = tapped[0].clone()
+        return passed_on
+
+    with torch.set_grad_enabled(gradient_before), _hooked(module, tap):
+        logits: Tensor = model(image)
+    return logits, tapped[0]
 
 
 def _scaled(heat: Tensor, size: torch.Size) -> Tensor:

@@ -1,0 +1,300 @@
+"""The LightningDataModule that all datasets share."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from pytorch_lightning import LightningDataModule
+from torch.utils.data import DataLoader
+
+from fer_lab.data.augment import Augment
+from fer_lab.data.dataset import Batch, FaceDataset, collated
+from fer_lab.data.images import Rows
+from fer_lab.data.loading import Loaded, load
+from fer_lab.data.packed import default_cache
+from fer_lab.data.packing import processor_count
+from fer_lab.data.randomness import combine
+from fer_lab.data.samplers import EpochSampler
+from fer_lab.data.selection import Split, plain
+from fer_lab.data.splits import balanced_subset
+from fer_lab.data.vocabulary import expression_classes
+from fer_lab.errors import ConfigError, DataError
+
+_log = logging.getLogger(__name__)
+
+# More decoding processes than this wait for each other and for memory.
+_MOST_WORKERS = 8
+
+
+class FaceDataModule(LightningDataModule):
+    """Faces of one or several datasets, with whom to learn from and whom to audit.
+
+    Batches are described at :class:`~fer_lab.data.dataset.Batch`. Every random choice depends on
+    (seed, epoch, row) alone: neither workers nor batch size nor an interruption change it.
+    Several devices need ``Trainer(use_distributed_sampler=False)``: samplers here share rows out
+    themselves, with padding in training and without it in evaluation.
+
+    Args:
+        sources: options of each dataset by name, ``{"affectnet": {"root": …}}``.
+        split: whom the model learns from: ``mixed``, ``female``, ``male``, or a mapping with
+            ``where`` (wanted values by attribute), ``val_fraction`` and ``seed``. Validation
+            keeps every group.
+        test_split: whom the model is tested on, in the same forms.
+        classes: 6, 7, 8 or names of expressions.
+        attributes: whose groups are audited.
+        image_size: height and width in pixels.
+        batch_size: in training, per device.
+        eval_batch_size: in validation and test; twice ``batch_size`` by default.
+        num_workers: loading processes; ``auto`` takes none for faces in memory maps, else one a
+            processor.
+        augment: changes of training images, see :class:`~fer_lab.data.augment.Augment`.
+        cache_dir: folder of the caches; ``FER_LAB_CACHE`` or ``~/.cache/fer_lab`` by default.
+        seed: of the order of rows and of the augmentation.
+        verify: whether image files are looked at once before training; what cannot be read is
+            then set aside and listed.
+        annotated_training: whether training batches, too, carry regions and landmarks.
+
+    Attributes:
+        classes: names of the labels.
+        manifest: the rows in use; ``index`` in batches is a row here.
+        train_rows: rows to learn from.
+        val_rows: rows to watch.
+        test_rows: rows to test on.
+        groups: the audited attributes and their groups.
+        sources_of: where each audited attribute comes from.
+        dropped: rows set aside, by reason.
+        unreadable: ``id``, ``path`` and ``reason`` of files that cannot be read.
+        warnings: what the figures will lack.
+        fingerprint: hash of the manifest.
+        has_regions: whether every face has a region mask.
+
+    Raises:
+        ConfigError: for an option that cannot work.
+        DataError: from :meth:`setup`, for data that are not as promised, or a split left empty.
+    """
+
+    manifest: pd.DataFrame
+    train_rows: Rows
+    val_rows: Rows
+    test_rows: Rows
+    groups: dict[str, tuple[str, ...]]
+    sources_of: dict[str, str]
+    dropped: dict[str, int]
+    unreadable: pd.DataFrame
+    warnings: list[str]
+    fingerprint: str
+    has_regions: bool
+
+    def __init__(
+        self,
+        sources: Mapping[str, Mapping[str, Any] | None],
+        *,
+        split: str | Mapping[str, Any] = "mixed",
+        test_split: str | Mapping[str, Any] = "mixed",
+        classes: int | Sequence[str] = 7,
+        attributes: Sequence[str] = ("gender", "age", "race"),
+        image_size: int = 224,
+        batch_size: int = 64,
+        eval_batch_size: int | None = None,
+        num_workers: int | Literal["auto"] = "auto",
+        augment: Augment | Mapping[str, float] | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        seed: int = 1,
+        verify: bool = True,
+        annotated_training: bool = False,
+    ) -> None:
+        super().__init__()
+        self.sources: dict[str, dict[str, Any]] = {
+            name: options or {} for name, options in plain(sources).items()
+        }
+        if not self.sources:
+            raise ConfigError("no dataset is named", where="sources", hint="dataset=synthetic")
+        self.split = Split.of(plain(split))
+        self.test_split = Split.of(plain(test_split), "test_split")
+        self.classes = expression_classes(plain(classes))
+        self.attributes = tuple(plain(attributes))
+        self.image_size = image_size
+        self.batch_size = batch_size
+        self.eval_batch_size = 2 * batch_size if eval_batch_size is None else eval_batch_size
+        for name in ("image_size", "batch_size", "eval_batch_size"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name}={getattr(self, name)} is below 1", where=f"data.{name}")
+        self.num_workers = num_workers
+        self.augment = Augment.of(plain(augment))
+        self.cache_dir = default_cache() if cache_dir is None else Path(cache_dir).expanduser()
+        self.seed = seed
+        self.verify = verify
+        self.annotated_training = annotated_training
+        self._loaded: Loaded | None = None
+        self._audits: dict[object, DataLoader[Batch]] = {}
+
+    def prepare_data(self) -> None:
+        """Fill the caches: image files looked at, drawn faces packed."""
+        self._load()
+
+    def setup(self, stage: str | None = None) -> None:  # noqa: ARG002 - one table for all stages
+        """Open the caches (filling them where that was not done) and choose the rows."""
+        if hasattr(self, "manifest"):
+            return
+        loaded = self._load()
+        chosen = loaded.selection
+        self.train_rows, self.val_rows, self.test_rows = chosen.train, chosen.val, chosen.test
+        self.groups, self.sources_of = chosen.groups, chosen.sources_of
+        self.dropped, self.unreadable = loaded.dropped, loaded.unreadable
+        self.warnings = chosen.warnings
+        self.fingerprint = loaded.fingerprint
+        self.has_regions = loaded.images.has_regions
+        self.manifest = chosen.manifest
+        for warning in self.warnings:
+            _log.warning("%s", warning)
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Shuffled batches of the rows to learn from."""
+        rows = self._existing("train", self.train_rows)
+        sampler = EpochSampler(rows, self.seed, *self._epoch_and_place(), shuffle=True)
+        # Batch norm cannot train on one sample; another one is left out each epoch.
+        single = len(sampler) > self.batch_size and len(sampler) % self.batch_size == 1
+        dataset = self._dataset(annotated=self.annotated_training)
+        return self._loader(dataset, sampler, self.batch_size, drop_last=single)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """This process's share of the validation rows, each once."""
+        return self._evaluation_loader(self._existing("val", self.val_rows))
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        """This process's share of the test rows, each once."""
+        return self._evaluation_loader(self._existing("test", self.test_rows))
+
+    def predict_dataloader(self) -> DataLoader[Batch]:
+        """The test rows."""
+        return self.test_dataloader()
+
+    def audit_dataloader(
+        self,
+        split: Literal["val", "test"],
+        max_samples: int | None = None,
+        by: Sequence[str] = ("label", "gender"),
+    ) -> DataLoader[Batch]:
+        """This process's share of a fixed, balanced subset, the same whatever the run's seed.
+
+        Args:
+            split: which rows to choose from.
+            max_samples: how many at most; None takes all.
+            by: attributes whose combinations are equally frequent, as far as there are rows.
+        """
+        known = (split, max_samples, tuple(by), self._epoch_and_place()[1:])
+        if known not in self._audits:
+            rows = self._existing(split, self.val_rows if split == "val" else self.test_rows)
+            places = balanced_subset(self.manifest.iloc[rows], max_samples, by, self.split.seed)
+            self._audits[known] = self._evaluation_loader(rows[places])
+        return self._audits[known]
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:  # noqa: ARG002
+        """Images as float32 in [0, 1], augmented in training, on the device."""
+        changed = batch.copy()
+        if changed["image"].dtype == torch.uint8:
+            changed["image"] = changed["image"].to(torch.float32).div_(255)
+        if self.trainer is not None and self.trainer.training:
+            changed = self.augment(changed, seed=self.seed, epoch=self.trainer.current_epoch)
+        return changed
+
+    def _load(self) -> Loaded:
+        """What the sources hold; read once in a process, by the hook that asks first."""
+        if self._loaded is None:
+            self._loaded = load(
+                self.sources,
+                classes=self.classes,
+                attributes=self.attributes,
+                split=self.split,
+                test_split=self.test_split,
+                image_size=self.image_size,
+                cache_dir=self.cache_dir,
+                verify=self.verify,
+            )
+        return self._loaded
+
+    def _dataset(self, *, annotated: bool) -> FaceDataset:
+        loaded = self._load()
+        return FaceDataset(
+            self.manifest,
+            loaded.images,
+            classes=self.classes,
+            attributes=tuple(self.groups),
+            in_split=loaded.selection.monitored,
+            annotated=annotated,
+        )
+
+    def _existing(self, name: str, rows: Rows) -> Rows:
+        if len(rows) == 0:
+            there = ", ".join(f"{k} {n}" for k, n in self.manifest["split"].value_counts().items())
+            raise DataError(
+                f"the data have no {name} rows",
+                where=f"{', '.join(self.sources)}: {there}",
+                hint="split.val_fraction=0.1 draws validation rows from training"
+                if name == "val"
+                else "choose another dataset, or add one that has such rows",
+            )
+        return rows
+
+    def _evaluation_loader(self, rows: Rows) -> DataLoader[Batch]:
+        sampler = EpochSampler(rows, self.seed, *self._epoch_and_place())
+        return self._loader(self._dataset(annotated=True), sampler, self.eval_batch_size)
+
+    def _epoch_and_place(self) -> tuple[int, int, int]:
+        """Epoch, number of this process, number of processes.
+
+        Raises:
+            ConfigError: when Lightning would share out what is shared out already.
+        """
+        if self.trainer is None:
+            return 0, 0, 1
+        connector = self.trainer._accelerator_connector
+        if self.trainer.world_size > 1 and connector.use_distributed_sampler:
+            raise ConfigError(
+                "Lightning would share the rows out a second time",
+                where="Trainer(use_distributed_sampler=True)",
+                hint="pass use_distributed_sampler=False to the Trainer",
+            )
+        return self.trainer.current_epoch, self.trainer.global_rank, self.trainer.world_size
+
+    def _loader(
+        self, dataset: FaceDataset, sampler: EpochSampler, batch_size: int, drop_last: bool = False
+    ) -> DataLoader[Batch]:
+        workers = self._workers()
+        return DataLoader(
+            dataset,
+            batch_size=batch_size,
+            sampler=sampler,
+            drop_last=drop_last,
+            collate_fn=collated,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=torch.cuda.is_available(),
+            worker_init_fn=partial(_seed_worker, self.seed, sampler.rank),
+            generator=torch.Generator().manual_seed(combine(self.seed, sampler.rank)),
+        )
+
+    def _workers(self) -> int:
+        if self.num_workers != "auto":
+            return self.num_workers
+        if self._load().in_memory:
+            return 0
+        devices = 1 if self.trainer is None else max(1, self.trainer.num_devices)
+        return min(max(1, processor_count() // devices), _MOST_WORKERS)
+
+
+def _seed_worker(seed: int, rank: int, worker: int) -> None:
+    """Seed the generators of a loading process, which code of users' readers may use."""
+    state = combine(seed, rank, worker)
+    random.seed(state)
+    np.random.seed(state % 2**32)
+    torch.manual_seed(state)

@@ -1,0 +1,256 @@
+"""What each section of a run's page shows: plain values for the templates, made from the facts."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from fer_lab.data.vocabulary import REGIONS
+from fer_lab.errors import DataError
+from fer_lab.report.run import Facts, Run
+from fer_lab.report.tables import METRIC_TITLES, SIGNIFICANT, gap_rows, region_rows
+from fer_lab.report.wording import (
+    inferred_label,
+    is_number,
+    method_title,
+    moment,
+    name,
+    region_title,
+    split_title,
+)
+
+_SECRET = re.compile(
+    r"""((?:api_?key|password|passwd|secret|token)["']?\s*[:=]\s*)(?!null\b)"""
+    r"""("[^"\n]*"|'[^'\n]*'|[^\s,}\]]+)""",
+    re.IGNORECASE,
+)
+
+
+def without_secrets(text: str) -> str:
+    """The text with the values of keys and passwords hidden, should one have come in.
+
+    >>> without_secrets("wandb: {api_key: abc123, mode: offline}")
+    'wandb: {api_key: (hidden), mode: offline}'
+    """
+    return _SECRET.sub(r"\1(hidden)", text)
+
+
+def _facts(run: Run) -> Facts:
+    split = run.headline_split
+    if split is None:
+        raise DataError(
+            "the run ended before a validation or test set was evaluated", where=run.path
+        )
+    return run.metrics_of(split)
+
+
+def _headline(run: Run) -> Mapping[str, Any]:
+    facts = _facts(run)
+    return {
+        "split": split_title(facts["split"]),
+        "samples": facts["samples"],
+        "collapsed": facts["collapsed"],
+        "scores": [
+            (title, facts[key])
+            for title, key in (
+                ("Accuracy", "accuracy"),
+                ("Mean class accuracy", "mean_class_accuracy"),
+                ("F1, macro", "f1_macro"),
+                ("F1, weighted", "f1_weighted"),
+            )
+        ],
+        "worst": facts["worst_group"] or {},
+        "bias": facts["bias"],
+        "per_class": facts["per_class"],
+        "level": f"{facts['level']:.0%}",
+        "resamples": facts["resamples"],
+        "min_count": facts["min_count"],
+    }
+
+
+def _data(run: Run) -> Mapping[str, Any]:
+    data = run.record["data"]
+    return {
+        "splits": [(split, data[split]) for split in ("train", "val", "test") if split in data],
+        "dropped": {reason: rows for reason, rows in (data.get("dropped") or {}).items() if rows},
+        "choices": run.record.get("choices") or {},
+        "fingerprint": run.record.get("fingerprint"),
+    }
+
+
+def _curves(run: Run) -> Mapping[str, Any]:
+    return {"epochs": len(run.history)}
+
+
+def _confusion(run: Run) -> Mapping[str, Any]:
+    facts = _facts(run)
+    classes = [name(c) for c in facts["classes"]]
+    return {
+        "split": split_title(facts["split"]).lower(),
+        "classes": classes,
+        "matrix": _matrix(facts["confusion"]),
+        "attributes": [
+            {
+                "title": name(attribute),
+                "inferred": inferred_label(part),
+                "groups": [
+                    (name(group), measured["count"], _matrix(measured["confusion"]))
+                    for group, measured in part["groups"].items()
+                ],
+            }
+            for attribute, part in facts["attributes"].items()
+        ],
+    }
+
+
+def _matrix(confusion: Sequence[Sequence[int]]) -> Mapping[str, Any]:
+    """Counts and shares of each true class, and which class is predicted too often."""
+    total = sum(map(sum, confusion))
+    return {
+        "rows": [
+            [{"count": cell, "share": cell / sum(row) if sum(row) else None} for cell in row]
+            for row in confusion
+        ],
+        "true": [sum(row) for row in confusion],
+        "predicted": [sum(column) for column in zip(*confusion, strict=True)],
+        "total": total,
+    }
+
+
+def _fairness(run: Run) -> Mapping[str, Any]:
+    facts = _facts(run)
+    attributes = []
+    for attribute, part in facts["attributes"].items():
+        rows = gap_rows(part, facts["min_count"])
+        left_out = [
+            (METRIC_TITLES.get(metric, name(metric)), gap["left_out"])
+            for metric, gap in part["metrics"].items()
+            if gap["left_out"]
+        ]
+        attributes.append(
+            {
+                "title": name(attribute),
+                "inferred": inferred_label(part),
+                "rows": rows,
+                "reasons": list(dict.fromkeys(row.reason for row in rows if row.reason)),
+                "per_expression": {
+                    expression: [
+                        gap["per_expression"].get(expression) for gap in part["metrics"].values()
+                    ]
+                    for expression in facts["classes"]
+                },
+                "metrics": [METRIC_TITLES.get(metric, name(metric)) for metric in part["metrics"]],
+                "largest": [gap["value"] for gap in part["metrics"].values()],
+                "left_out": left_out,
+                "dpd": part["dpd"]["value"],
+                "eod": part["eod"]["value"],
+            }
+        )
+    if not attributes:
+        raise DataError("no attribute is audited", where=run.path)
+    tests = sum(is_number(row.facts["p"]) for part in attributes for row in part["rows"])
+    return {
+        "attributes": attributes,
+        "level": f"{facts['level']:.0%}",
+        "tests": tests,
+        "by_chance": SIGNIFICANT * tests,
+    }
+
+
+def _groups(run: Run) -> Mapping[str, Any]:
+    facts = _facts(run)
+    return {
+        "attributes": [
+            (name(attribute), inferred_label(part), part["groups"])
+            for attribute, part in facts["attributes"].items()
+        ],
+        "intersections": [
+            (
+                name(attributes),
+                sorted(
+                    part["groups"].items(),
+                    key=lambda item: (not is_number(item[1]["accuracy"]), item[1]["accuracy"] or 0),
+                ),
+            )
+            for attributes, part in facts["intersections"].items()
+        ],
+        "min_count": facts["min_count"],
+    }
+
+
+def _explanation(run: Run) -> Mapping[str, Any]:
+    explanation = run.explanation
+    rows = region_rows(explanation)
+    return {
+        "method": method_title(explanation["method"]),
+        "layer": explanation["layer"],
+        "grid": " × ".join(str(side) for side in explanation["grid"]),
+        "target": explanation["target"],
+        "split": split_title(explanation["split"]).lower(),
+        "samples": explanation["samples"],
+        "all_zero_maps": explanation["all_zero_maps"],
+        "rows": rows,
+        "absent": [region_title(r) for r in REGIONS if r not in {row.region for row in rows}],
+        "by_group": [
+            {
+                "title": name(attribute),
+                "groups": [name(group) for group in groups],
+                "rows": [
+                    (row.title, [part.get(row.region, {}) for part in groups.values()])
+                    for row in rows
+                ],
+            }
+            for attribute, groups in explanation["by_group"].items()
+        ],
+    }
+
+
+def _configuration(run: Run) -> Mapping[str, Any]:
+    path = run.path / ".hydra" / "config.yaml"
+    if not path.is_file():
+        raise DataError("this run has no .hydra/config.yaml", where=path)
+    return {"yaml": without_secrets(path.read_text(encoding="utf-8", errors="replace"))}
+
+
+def _environment(run: Run) -> Mapping[str, Any]:
+    record = run.record
+    command = record.get("command") or ""
+    commit = (record.get("git") or {}).get("commit")
+    task = str(record.get("task") or "train")
+    rows = {
+        "command": without_secrets(shlex.join(command) if isinstance(command, list) else command),
+        "folder": str(run.path),
+        "seed": record.get("seed"),
+        "git commit": f"{commit}{' with changes' if record['git'].get('dirty') else ''}"
+        if commit
+        else None,
+        "data fingerprint": record.get("fingerprint"),
+        "host": record.get("host"),
+        "resumed": record.get("resumed"),
+        "started": moment(record.get("started")),
+        "ended": moment(record.get("ended")),
+    }
+    return {
+        "rows": {key: value for key, value in rows.items() if value not in (None, "")},
+        "durations": record.get("durations") or {},
+        "images_per_second": record.get("images_per_second"),
+        "versions": record.get("versions") or {},
+        "wandb": {k: v for k, v in (record.get("wandb") or {}).items() if v},
+        "resume": f"fer-lab {shlex.join([task, f'resume={run.path}'])}",
+        "load": f"fer_lab.load_run({str(run.path)!r})",
+    }
+
+
+SECTIONS: dict[str, Callable[[Run], Mapping[str, Any]]] = {
+    "headline": _headline,
+    "data": _data,
+    "curves": _curves,
+    "confusion": _confusion,
+    "fairness": _fairness,
+    "groups": _groups,
+    "explanation": _explanation,
+    "configuration": _configuration,
+    "environment": _environment,
+}

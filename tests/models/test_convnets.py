@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from fer_lab.errors import ConfigError
+from fer_lab.explain import attribute, grid_of
+from fer_lab.models import BaselineCNN, MobileNetV1, ResNet50, TimmClassifier
+from tests.models.batches import batch, loader, trainer
+
+MODELS = [
+    (BaselineCNN, {}),
+    (MobileNetV1, {"image_size": 64}),
+    (ResNet50, {"image_size": 64}),
+    (TimmClassifier, {"name": "resnet18", "image_size": 64}),
+]
+
+
+@pytest.mark.parametrize(
+    ("backbone", "published"),
+    # He et al. 2016 as torchvision counts it; Howard et al. 2017, Table 6.
+    [(ResNet50, 25_557_032), (MobileNetV1, 4.2e6)],
+)
+def test_parameter_counts_are_the_published_ones(backbone, published):
+    count = sum(p.numel() for p in backbone(num_classes=1000).parameters())
+    assert count == pytest.approx(published, rel=0.01)
+
+
+def test_the_baseline_is_as_wide_as_described():
+    convolutions = 3 * 9 * 32 + 32 + 32 * 9 * 64 + 64 + 64 * 9 * 128 + 128
+    dense = 128 * 8 * 8 * 128 + 128 + 128 * 7 + 7
+    assert sum(p.numel() for p in BaselineCNN().parameters()) == convolutions + dense
+
+
+@pytest.mark.parametrize(("backbone", "options"), MODELS)
+def test_one_fit_step_prediction_and_explanation(backbone, options):
+    torch.manual_seed(0)
+    model = backbone(num_classes=6, **options)
+    sample = batch(8, size=model.image_size, classes=6)
+    before = {name: value.clone() for name, value in model.named_parameters()}
+    trainer(max_steps=1).fit(model, loader(sample))
+    assert any(not torch.equal(before[name], p) for name, p in model.named_parameters())
+    assert model.eval()(sample["image"]).shape == (8, 6)
+    maps = attribute(model, sample["image"], 2, method=model.attribution_method)
+    assert maps.shape == (8, model.image_size, model.image_size)
+    assert min(grid_of(model)) >= 7
+
+
+@pytest.mark.parametrize(
+    ("backbone", "size", "layer", "grid"),
+    [
+        (BaselineCNN, None, "backbone.relu3", (16, 16)),
+        (BaselineCNN, 24, "backbone.relu2", (12, 12)),
+        (MobileNetV1, None, "backbone.blocks.4", (7, 7)),
+        (ResNet50, None, "backbone.layer4", (7, 7)),
+        (ResNet50, 112, "backbone.layer3", (7, 7)),
+    ],
+)
+def test_the_explained_layer_is_the_last_fine_one(backbone, size, layer, grid):
+    model = backbone(image_size=size)
+    assert model.attribution_layer == layer
+    assert grid_of(model) == grid
+
+
+def test_timm_models_bring_their_own_input_size_and_normalisation():
+    model = TimmClassifier(name="legacy_xception")
+    assert model.image_size == 299
+    assert model.mean == (0.5, 0.5, 0.5)
+    assert TimmClassifier(name="resnet18").mean == (0.485, 0.456, 0.406)
+
+
+def test_an_unknown_timm_model_names_a_near_one():
+    with pytest.raises(ConfigError, match="resnet18"):
+        TimmClassifier(name="resnet_18")
+
+
+def test_an_image_size_the_baseline_cannot_take_is_refused():
+    with pytest.raises(ConfigError, match="multiple of 8"):
+        BaselineCNN(image_size=50)
+    with pytest.raises(ConfigError, match="takes images of 64 px, not 48×48"):
+        BaselineCNN()(torch.rand(1, 3, 48, 48))
+
+
+def test_a_misspelt_option_is_refused():
+    with pytest.raises(TypeError, match="drop_out"):
+        BaselineCNN(drop_out=0.1)
+
+
+def test_no_spatial_layer_is_fine_enough_at_a_tiny_size():
+    with pytest.raises(ConfigError, match="7×7"):
+        _ = MobileNetV1(image_size=8).attribution_layer
