@@ -10,17 +10,11 @@ Target: at most 15 %.
 from __future__ import annotations
 
 import statistics
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import open_dict
-
-from fer_lab.configuration import config_directory, register_resolvers
+from benchmarks._defaults import default_run
 
 EPOCHS = 4
 
@@ -61,17 +55,7 @@ def main() -> None:
     from fer_lab.callbacks import FairnessAudit, PredictionWriter, RegionSummaries
     from fer_lab.train import build_callbacks
 
-    register_resolvers()
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        initialize_config_dir(str(config_directory()), version_base="1.3"),
-    ):
-        cfg = compose("train", ["logger=none"], return_hydra_config=True)
-        with open_dict(cfg):
-            cfg.hydra.runtime.output_dir = folder
-        HydraConfig.instance().set_config(cfg)
-        with open_dict(cfg):
-            del cfg["hydra"]
+    with default_run("logger=none") as (cfg, folder):
         clock = Clock()
 
         class Epochs(pl.Callback):
@@ -93,7 +77,7 @@ def main() -> None:
             accelerator="auto",
             devices=1,
             callbacks=[*callbacks, Epochs()],
-            default_root_dir=folder,
+            default_root_dir=str(folder),
             logger=False,
             use_distributed_sampler=False,
             num_sanity_val_steps=0,
@@ -101,7 +85,6 @@ def main() -> None:
         )
         trainer.fit(model, data)
         shares = clock.shares()
-        assert Path(folder, "checkpoints").is_dir()
     print(
         f"audit / epoch: median {statistics.median(shares):.1%} "
         f"(from {min(shares):.1%} to {max(shares):.1%} over {len(shares)} epochs; target <= 15 %)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class FerLabError(Exception):
@@ -20,6 +21,9 @@ class FerLabError(Exception):
         self.what = what
         self.where = None if where is None else str(where)
         self.hint = hint
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuilt, (type(self), self.what, self.where, self.hint)
 
     def __str__(self) -> str:
         lines = [self.what]
@@ -40,6 +44,11 @@ class ConfigError(FerLabError):
 
 class TrainingDivergedError(FerLabError):
     """The loss is no longer a number."""
+
+
+def _rebuilt(kind: type[FerLabError], what: str, where: object, hint: str | None) -> FerLabError:
+    """An error as it was before it crossed to another process."""
+    return kind(what, where=where, hint=hint)
 
 
 def near_miss(name: str, candidates: Iterable[str]) -> str | None:

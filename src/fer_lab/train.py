@@ -256,6 +256,8 @@ def _logger(cfg: DictConfig, folder: Path, record: RunRecord) -> WandbLogger | N
     import wandb
     from pytorch_lightning.loggers import WandbLogger
 
+    from fer_lab.data.selection import plain
+
     sweep = HydraConfig.get().mode == RunMode.MULTIRUN
     group = cfg.logger.group or (Path(HydraConfig.get().sweep.dir).as_posix() if sweep else None)
     known: Mapping[str, Any] = record.content.get("wandb") or {}
@@ -271,7 +273,7 @@ def _logger(cfg: DictConfig, folder: Path, record: RunRecord) -> WandbLogger | N
         tags=list(cfg.tags) or None,
         notes=cfg.notes,
         resume="allow" if known and cfg.logger.mode == "online" else None,
-        config=OmegaConf.to_container(cfg, resolve=True),
+        config=plain(OmegaConf.to_container(cfg, resolve=True)),
     )
     record.update(wandb={"id": identity, "mode": cfg.logger.mode, "path": run.settings.sync_dir})
     return WandbLogger(experiment=run)

@@ -5,6 +5,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+
+from fer_lab.data.manifest import assets, validate
+from fer_lab.data.sources import affectnet, read
+from fer_lab.data.verification import verify
+from fer_lab.errors import ConfigError, DataError
 from tests.layouts.affectnet import (
     BOX,
     CODES,
@@ -16,11 +21,6 @@ from tests.layouts.affectnet import (
     write_image,
     write_npy_release,
 )
-
-from fer_lab.data.manifest import assets, validate
-from fer_lab.data.sources import affectnet, read
-from fer_lab.data.verification import verify
-from fer_lab.errors import ConfigError, DataError
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,6 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 from pytorch_lightning import LightningModule, Trainer
-from tests.data.flat_faces import flat_manifest
-from tests.layouts.affectnet import Written, write_csv_release
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -23,6 +21,8 @@ from fer_lab.data.augment import Augment
 from fer_lab.data.datamodule import AffectNetDataModule, FaceDataModule, SyntheticDataModule
 from fer_lab.data.dataset import Batch
 from fer_lab.errors import ConfigError, DataError
+from tests.data.flat_faces import flat_manifest
+from tests.layouts.affectnet import Written, write_csv_release
 
 Make = Callable[..., FaceDataModule]
 

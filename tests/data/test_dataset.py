@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.data.flat_faces import BareReader, flat_manifest
 from torch.utils.data import DataLoader
 
 from fer_lab.data.dataset import FaceDataset, collated
 from fer_lab.data.packed import pack
+from tests.data.flat_faces import BareReader, flat_manifest
 
 
 @pytest.fixture

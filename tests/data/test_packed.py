@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch  # noqa: F401 (drawing processes must not inherit it)
-from tests.data.flat_faces import BareReader, FlatReader, flat_manifest
 
 from fer_lab.data import packed, packing
 from fer_lab.data.packed import PackedImages, default_cache, pack
 from fer_lab.errors import ConfigError, DataError
+from tests.data.flat_faces import BareReader, FlatReader, flat_manifest
 
 # The package the tests' readers are in, for processes that the tests start themselves.
 ROOT = Path(__file__).parents[2]

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from omegaconf import OmegaConf
-from tests.data.flat_faces import flat_manifest
 
 from fer_lab.data.manifest import validate
 from fer_lab.data.selection import Selection, Split, plain, select
 from fer_lab.errors import ConfigError, DataError
+from tests.data.flat_faces import flat_manifest
 
 MIXED = Split()
 

@@ -156,7 +156,7 @@ class RegionSummaries(EvaluationCallback):
         }
         write_json(folder / "summary.json", facts)
         with atomic_path(folder / "patches.npz") as temporary:
-            np.savez_compressed(temporary, **patches.arrays(ids))
+            np.savez_compressed(temporary, allow_pickle=False, **patches.arrays(ids))
 
 
 def _on_device(

@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fer_lab.data.datamodule import (
         AffectNetDataModule as AffectNetDataModule,
+    )
+    from fer_lab.data.datamodule import (
         FaceDataModule as FaceDataModule,
+    )
+    from fer_lab.data.datamodule import (
         SyntheticDataModule as SyntheticDataModule,
     )
     from fer_lab.data.dataset import FaceDataset as FaceDataset

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from fer_lab.data.manifest import NO_SOURCE, attribute_column, group_values
 from fer_lab.data.splits import where
 from fer_lab.data.vocabulary import GENDERS, UNKNOWN
-from fer_lab.errors import ConfigError, DataError
+from fer_lab.errors import ConfigError, DataError, near_miss
 
 Rows = NDArray[np.int64]
 
@@ -58,10 +57,10 @@ class Split:
         known = [each.name for each in fields(cls)]
         for name in value:
             if name not in known:
-                near = get_close_matches(str(name), known, n=1)
+                near = near_miss(str(name), known)
                 raise ConfigError(
                     f"a split has no option {name!r}"
-                    + (f"; did you mean {near[0]!r}?" if near else ""),
+                    + (f"; did you mean {near!r}?" if near else ""),
                     where=option,
                     hint=f"options: {', '.join(known)}",
                 )

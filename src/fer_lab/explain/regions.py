@@ -82,7 +82,7 @@ def region_statistics(
             no region.
         num_regions: number of regions R.
 
-    Source: FaceX, IoR; METHODS 4 for area, share and lift.
+    Source: FaceX, IoR; area, share and lift are added here to read it beside.
     """
     index = _index(regions, num_regions)
     values = attribution.flatten(1)

@@ -29,7 +29,7 @@ def tidy(figures: NDArray[np.float32], ids: Sequence[str], regions: Sequence[str
     """
     present = ~np.isnan(figures[:, FIGURES.index("ior")])
     image, region = np.nonzero(present)
-    names = pd.Categorical.from_codes(region, categories=list(regions))
+    names = pd.Categorical.from_codes(region, categories=pd.Index(regions))
     frame = pd.DataFrame({"id": np.asarray(ids, dtype=object)[image], "region": names})
     for position, name in enumerate(FIGURES):
         frame[name] = figures[image, position, region]
@@ -47,8 +47,8 @@ def summarise(frame: pd.DataFrame, groups: pd.DataFrame) -> dict[str, Any]:
         ``samples`` (images explained), ``all_zero_maps`` (left out of the means), ``regions``
         (means and ``present``, the number of images with the region), and ``by_group``.
     """
-    unexplained = frame.groupby("id", observed=True)["lift"].agg(lambda lift: lift.isna().all())
-    explained = frame[~frame["id"].map(unexplained)]
+    unexplained = frame["lift"].isna().groupby(frame["id"]).all()
+    explained = frame[~frame["id"].map(unexplained).to_numpy(dtype=bool)]
     by_group: dict[str, dict[str, Any]] = {}
     for attribute in groups:
         member = explained["id"].map(groups[attribute])
@@ -66,12 +66,9 @@ def summarise(frame: pd.DataFrame, groups: pd.DataFrame) -> dict[str, Any]:
 
 def _means(frame: pd.DataFrame, figures: Sequence[str]) -> dict[str, Mapping[str, float | int]]:
     grouped = frame.groupby("region", observed=True)
-    means = grouped[list(figures)].mean()
+    means = grouped[list(figures)].mean().to_numpy(dtype=float).round(6)
     present = grouped.size()
     return {
-        str(region): {
-            **{name: round(float(means.at[region, name]), 6) for name in figures},
-            "present": int(present[region]),
-        }
-        for region in means.index
+        str(region): {**dict(zip(figures, values, strict=True)), "present": int(count)}
+        for (region, count), values in zip(present.items(), means.tolist(), strict=True)
     }

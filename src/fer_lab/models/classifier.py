@@ -10,6 +10,7 @@ import torch
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor, nn
 
+from fer_lab.data.selection import plain
 from fer_lab.errors import ConfigError, TrainingDivergedError
 from fer_lab.losses import cross_entropy, sample_cross_entropy
 from fer_lab.models.epoch_figures import EvaluationFigures, TrainingFigures, training_means
@@ -81,8 +82,8 @@ class Classifier(pl.LightningModule):
         self.num_classes = num_classes
         self.classes = None if classes is None else tuple(classes)
         self.label_smoothing = label_smoothing
-        self.optimizer_options = _plain(optimizer or {"name": "adam", "lr": 1e-3})
-        self.scheduler_options = _plain(scheduler or {"name": "none"})
+        self.optimizer_options = plain(optimizer or {"name": "adam", "lr": 1e-3})
+        self.scheduler_options = plain(scheduler or {"name": "none"})
         if image_size is not None:
             self.image_size = image_size
         self._check()
@@ -102,7 +103,7 @@ class Classifier(pl.LightningModule):
                 "scheduler": self.scheduler_options,
                 "label_smoothing": label_smoothing,
                 "image_size": self.image_size,
-                **_plain(architecture),
+                **plain(architecture),
             }
         )
         std = torch.tensor(self.std).view(1, 3, 1, 1)
@@ -198,7 +199,8 @@ class Classifier(pl.LightningModule):
 
     def on_validation_start(self) -> None:
         """Stop before a diverged model is audited."""
-        self._training_figures.look()
+        if self.trainer.state.fn == TrainerFn.FITTING:
+            self._training_figures.look()
         self._evaluation_figures.reset()
 
     def on_validation_epoch_end(self) -> None:
@@ -281,12 +283,3 @@ class Classifier(pl.LightningModule):
             )
         check_optimizer(self.optimizer_options)
         check_scheduler(self.scheduler_options)
-
-
-def _plain(value: Any) -> Any:
-    """Mappings and sequences of any library as dict and list."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
-        return [_plain(item) for item in value]
-    return value

@@ -203,7 +203,7 @@ def _headline(facts: Facts) -> Table:
 
 def _gaps(facts: Facts) -> Iterator[RenderableType]:
     """A table per attribute, of equal widths, so that a heading may be as long as it likes."""
-    widths = {"gap": 5, "interval": 11, "null": 5, "p95": 5, "excess": 6, "p": 7}
+    widths = {"gap": 5, "interval": 11, "null": 5, "p95": 5, "excess": 6, "p": 8}
     reasons: dict[str, None] = {}
     yield Text("Gaps between groups", style="bold")
     for position, (attribute, part) in enumerate(facts["attributes"].items()):

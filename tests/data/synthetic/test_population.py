@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from scipy.stats import binomtest, chisquare, kstest
 
@@ -221,6 +222,14 @@ RULE = {"attribute": "hat", "value": "yes", "with": "label", "equals": "happy", 
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
+        ({"shares": 3}, "3 is not a mapping"),
+        ({"shares": {"gender": "female"}}, "'female' is not a mapping"),
+        ({"expressions": {"gender": {"female": 2}}}, "2 is not a mapping"),
+        ({"expressivity": {"gender": 0.5}}, "0.5 is not a mapping"),
+        ({"accessories": {"hat": {"gender": {"woman": 1}}}}, "'woman'"),
+        ({"label_noise": {"all": float("nan")}}, "nan"),
+        ({"planted": "hat"}, "'hat' is not a list"),
+        ({"planted": ["hat"]}, "'hat' is not a mapping"),
         ({"share": {}}, "did you mean 'shares'"),
         ({"shares": {"gender": {"woman": 1}}}, "'woman'"),
         ({"shares": {"gender": {"female": 0}, "age": {}, "race": {}}}, "no group is drawn"),
@@ -279,3 +288,29 @@ def test_an_appearance_that_cannot_be_drawn_is_named(settings, named):
     with pytest.raises(ConfigError) as caught:
         Appearance.of(settings)
     assert named in str(caught.value)
+
+
+def test_fields_not_given_keep_their_values():
+    changed = Population.of({"shares": {"race": {"asian": 1}}, "accessories": {"hat": 0.9}})
+    default = Population()
+    assert changed.shares == {**default.shares, "race": {"asian": 1}}
+    assert changed.accessories == {**default.accessories, "hat": 0.9}
+    assert changed.expressions == default.expressions
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "population.expressions.race={black:{anger:2}}",
+        "population.expressivity.race.asian=0.5",
+        "population.label_noise.race.white=0.1",
+        "population.accessories.hat={all:0.1,gender:{male:0.5}}",
+        "population.planted=[{attribute:hat,value:yes,with:label,equals:sad,strength:0.9}]",
+    ],
+)
+@pytest.mark.parametrize("name", ["biased", "fair"])
+def test_populations_are_changed_on_the_command_line(name, override):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        composed = compose(overrides=[f"+population={name}", override])
+    settings = OmegaConf.to_container(composed.population)
+    assert Population.of(settings).settings() != Population.named(name).settings()

@@ -151,6 +151,7 @@ def test_two_sets_of_pictures_merge_into_one_manifest():
 @pytest.mark.parametrize(
     ("options", "named"),
     [
+        ({"seed": "one"}, "seed='one'"),
         ({"train": -1}, "-1 is not a number of faces"),
         ({"train": 2.5}, "2.5 is not a number of faces"),
         ({"train": 0, "val": 0, "test": 0}, "no face is asked for"),

@@ -62,6 +62,8 @@ def read(
     del root
     counts = {"train": train, "val": val, "test": test}
     _check_counts(counts)
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise ConfigError(f"seed={seed!r} is not a whole number", where="dataset.seed")
     settings = Population.of(population)
     reader = SyntheticReader(
         seed=seed,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from fer_lab.data.synthetic.population import number, pair, refuse_unknown
+from fer_lab.data.synthetic.checks import number, pair, refuse_unknown
 from fer_lab.errors import ConfigError
 
 Range = Sequence[float]

@@ -43,8 +43,7 @@ class Canvas:
             background, (wide, wide), interpolation=self._cv2.INTER_CUBIC
         )
         self.mask: Pixels = np.zeros((size, size), np.uint8)
-        self._shading: Pixels
-        self.clear_shading()
+        self._shading: Pixels = np.empty((0, 0, 3), np.uint8)
         together = np.concatenate(list(shapes.values()))
         self._on_image, self._on_mask, self._on_shading = (
             like(shapes, _fixed(together, factor))
@@ -133,9 +132,9 @@ class Canvas:
             self._shading, (0, 0), max(0.5, 0.008 * self._unit * self._factor)
         )
 
-    def clear_shading(self) -> None:
-        """Start another shading map, for what is painted over the first."""
-        self._shading = np.full((_SHADING_SIZE, _SHADING_SIZE, 3), _NEUTRAL, np.uint8)
+    def start_shading(self, value: Colour) -> None:
+        """Begin a shading map that has this value everywhere."""
+        self._shading = np.full((_SHADING_SIZE, _SHADING_SIZE, 3), value, np.uint8)
 
     def apply_shading(self) -> None:
         """Multiply what is painted so far by the shading map."""

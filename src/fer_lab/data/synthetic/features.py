@@ -47,12 +47,13 @@ def head(t: Traits, drop: float) -> Shapes:
         (0.9 * w, -0.70),
         (w, -0.25),
         (0.985 * w, 0.12),
-        (min(t.jaw * w + 0.03, 0.95 * w), 0.49 + 0.3 * drop),
+        (min(t.jaw * w + 0.03, 0.95 * w), 0.49 * t.chin + 0.3 * drop),
         (t.chin_width * 1.25 + 0.06, chin - 0.16),
         (t.chin_width * 0.72, chin - 0.045),
         (0, chin),
     ]
     outline = smooth(mirrored(half), closed=True, per=8)
+    below = shifted(outline[32:97], 0, 0.11)
     jaw = outline[[24 + 5 * step for step in range(17)]][::-1]
     ear = smooth(
         [
@@ -78,7 +79,7 @@ def head(t: Traits, drop: float) -> Shapes:
         "inner_ear_r": inner_ear,
         "inner_ear_l": inner_ear * _MIRROR,
         "neck": np.concatenate((neck, [(0.8, 1.7), (-0.8, 1.7)], neck[::-1] * _MIRROR)),
-        "neck_shadow": np.concatenate((shifted(outline[32:97], 0, 0.11), [(-t.neck, 0.4)])),
+        "neck_shadow": np.stack((np.clip(below[:, 0], -t.neck, t.neck), below[:, 1]), axis=1),
     }
 
 

@@ -145,7 +145,7 @@ def hair_shapes(face: Face, t: Traits) -> dict[str, Points]:
     middle, brow, temple = cut.line
     hanging = cut.end > 0.3  # longer hair covers the edge of the cheek
     inner = [
-        (w - 0.02 if hanging else w + 0.015, cut.end),
+        (w + 0.04 if hanging else w + 0.015, cut.end),
         (w - 0.075 if hanging else w - 0.015, -0.12 + 0.5 * min(cut.end, 0.4)),
         (0.93 * w - 0.03 * hanging, temple + 0.17),
         (0.83 * w, temple),

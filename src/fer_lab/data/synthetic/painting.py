@@ -14,6 +14,7 @@ Units = Mapping[int, tuple[float, float]]
 
 _SIDES = ("l", "r")
 _DARK = (44, 26, 24)
+_RIM = (117, 114, 114)
 
 
 def paint(
@@ -77,8 +78,10 @@ def _body_and_head(
 
 def _shading(canvas: Canvas, t: Traits, units: Units) -> None:
     """Soft volume of the head, then the lines of age and expression."""
+    # The rim of the head has the value of its surroundings, so that no halo surrounds it.
+    canvas.start_shading(_RIM)
     canvas.shade("neck_shadow", (98, 92, 92))
-    canvas.shade("head", (116, 113, 113))
+    canvas.shade("head", _RIM)
     canvas.shade("head_lit", (131, 131, 131))
     canvas.shade("forehead", (136, 136, 136))
     smile = {side: units[6][place] for place, side in enumerate(_SIDES)}
@@ -174,7 +177,7 @@ def _glasses(canvas: Canvas, face: Face, colours: Palette) -> None:
 
 def _outer_shading(canvas: Canvas, face: Face) -> None:
     """Volume of hair and hat."""
-    canvas.clear_shading()
+    canvas.start_shading((128, 128, 128))
     canvas.shade("hair", (122, 121, 121))
     canvas.shade_line("hair_edge", (104, 103, 103), 0.1)
     canvas.shade_line("hair_shine", (164, 163, 160), 0.11)

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
+from fer_lab.data.synthetic.checks import number, pair, refuse_unknown
 from fer_lab.data.vocabulary import AGE_GROUPS, EXPRESSIONS, GENDERS, RACES
-from fer_lab.errors import ConfigError, near_miss
+from fer_lab.errors import ConfigError
 
 DEMOGRAPHICS: Mapping[str, tuple[str, ...]] = {
     "gender": GENDERS,
@@ -15,6 +16,8 @@ DEMOGRAPHICS: Mapping[str, tuple[str, ...]] = {
     "race": RACES,
 }
 ACCESSORIES = ("glasses", "hat", "earrings", "necklace", "lipstick", "blond")
+
+_HEAVIEST = 1e9  # weights are relative; an infinite one has no share
 
 # A number for everyone, or numbers by group: {all: 0.02, race: {black: 0.05}}.
 ByGroup = Mapping[str, Any]
@@ -136,14 +139,27 @@ class Population:
         return population
 
     def changed(self, settings: Mapping[str, Any]) -> Population:
-        """This population with whole fields replaced, as ``test_population`` does it."""
-        known = [each.name for each in fields(self)]
-        refuse_unknown(settings, known, "population")
+        """This population with fields replaced.
+
+        Of ``shares`` and ``accessories`` only the attributes given are replaced; an entry that
+        is None counts as not given.
+
+        Raises:
+            ConfigError: as :meth:`of`.
+        """
+        refuse_unknown(settings, [each.name for each in fields(self)], "population")
         values = {name: value for name, value in settings.items() if value is not None}
         if "planted" in values:
-            values["planted"] = tuple(map(_planted, values["planted"]))
-        for name in ("shares", "expressions", "expressivity", "label_noise", "accessories"):
-            values[name] = values.get(name, getattr(self, name))
+            values["planted"] = _rules(values["planted"])
+        for name in ("expressions", "expressivity", "label_noise", "accessories"):
+            if name in values:
+                values[name] = _without_none(values[name])
+        shares = values.get("shares", {})
+        refuse_unknown(shares, list(DEMOGRAPHICS), "population.shares")
+        values["shares"] = {**self.shares, **{name: _without_none(shares[name]) for name in shares}}
+        accessories = values.get("accessories", {})
+        refuse_unknown(accessories, ACCESSORIES, "population.accessories")
+        values["accessories"] = {**self.accessories, **accessories}
         population = replace(self, **values)
         _check(population)
         return population
@@ -172,36 +188,10 @@ def values_of(attribute: str) -> tuple[str, ...]:
     return DEMOGRAPHICS.get(attribute, ("no", "yes"))
 
 
-def refuse_unknown(given: Mapping[str, Any], known: Sequence[str], where: str) -> None:
-    """Raise a ConfigError that names the first key of ``given`` not in ``known``."""
-    for name in map(str, given):
-        if name not in known:
-            near = near_miss(name, known)
-            raise ConfigError(
-                f"{where} has no {name!r}" + (f"; did you mean {near!r}?" if near else ""),
-                where=where,
-                hint=f"known: {', '.join(known)}",
-            )
-
-
-def pair(value: Any, where: str) -> tuple[float, float]:
-    """Two numbers, or a ConfigError that names the option."""
-    if isinstance(value, str) or not isinstance(value, Sequence) or len(value) != 2:
-        raise ConfigError(f"{value!r} is not a lowest and a highest value", where=where)
-    low, high = (number(each, where, float("-inf"), float("inf")) for each in value)
-    return low, high
-
-
-def number(value: Any, where: str, low: float, high: float) -> float:
-    """A number within limits, or a ConfigError that names the option."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        upper = "" if high == float("inf") else f" to {high:g}"
-        raise ConfigError(
-            f"{value!r} cannot stand for {where}",
-            where=where,
-            hint=f"a number from {low:g}{upper}" if low > float("-inf") else "a number",
-        )
-    return float(value)
+def _rules(rules: Any) -> tuple[Planted, ...]:
+    if isinstance(rules, str) or not isinstance(rules, Sequence):
+        raise ConfigError(f"{rules!r} is not a list of rules", where="population.planted")
+    return tuple(map(_planted, rules))
 
 
 def _planted(rule: Planted | Mapping[str, Any]) -> Planted:
@@ -226,6 +216,14 @@ def _planted(rule: Planted | Mapping[str, Any]) -> Planted:
     )
 
 
+def _without_none(rule: Any) -> Any:
+    """Entries that are set, whatever their depth: options list every group, most as null."""
+    if not isinstance(rule, Mapping):
+        return rule
+    kept = {name: _without_none(entry) for name, entry in rule.items()}
+    return {name: entry for name, entry in kept.items() if entry is not None and entry != {}}
+
+
 def _yes_or_no(value: Any) -> str:
     """YAML reads a bare ``yes`` as true."""
     return ("yes" if value else "no") if isinstance(value, bool) else str(value)
@@ -239,7 +237,7 @@ def _check(population: Population) -> None:
         shares = population.shares.get(attribute) or {}
         refuse_unknown(shares, groups, place)
         for group, share in shares.items():
-            number(share, f"{place}.{group}", 0, float("inf"))
+            number(share, f"{place}.{group}", 0, _HEAVIEST)
         if sum(shares.values()) <= 0:
             raise ConfigError("no group is drawn", where=place, hint="give one a share above 0")
     _check_by_group(population.expressivity, f"{where}.expressivity", 0, 2)
@@ -281,7 +279,7 @@ def _check_expressions(rule: ByGroup, where: str) -> None:
     for place, table in tables.items():
         refuse_unknown(table, EXPRESSIONS, place)
         for name, weight in table.items():
-            number(weight, f"{place}.{name}", 0, float("inf"))
+            number(weight, f"{place}.{name}", 0, _HEAVIEST)
 
 
 def _check_planted(rules: Sequence[Planted]) -> None:
