@@ -196,7 +196,10 @@ def _meant(message: str, task: str) -> str:
         return f"did you mean {option[1]}={near}?" if near else listing
     key = re.search(r"Could not override '([\w./@-]+)'", message)
     if key:
-        near = near_miss(key[1], [*groups, *_known_keys(task)])
+        known = [*groups, *_known_keys(task)]
+        if key[1] in known:
+            return f"{key[1]} belongs to another option of {key[1].split('.')[0]}; {listing}"
+        near = near_miss(key[1], known)
         return f"did you mean {near}?" if near else listing
     return listing
 

@@ -130,16 +130,17 @@ def test_the_npy_release_has_landmarks_and_no_boxes(npy_copy):
 
 
 @pytest.mark.parametrize("release", ["csv", "npy"])
-def test_gender_labels_are_joined(release, csv_copy, npy_copy):
+@pytest.mark.parametrize("labels", [lambda copy: copy.gender_labels, lambda copy: "auto"])
+def test_gender_labels_are_joined_from_files_named_or_found(release, labels, csv_copy, npy_copy):
     copy = csv_copy if release == "csv" else npy_copy
-    manifest = read("affectnet", copy.root, gender_labels=copy.gender_labels)
+    manifest = read("affectnet", copy.root, gender_labels=labels(copy))
     images = manifest["id"].str.removeprefix("affectnet/")
     assert manifest["gender"].tolist() == [copy.genders.get(image, "unknown") for image in images]
     assert set(manifest["gender_source"]) == {"annotated"}
 
 
 def test_without_label_files_every_gender_is_unknown(csv_copy):
-    manifest = read("affectnet", csv_copy.root)
+    manifest = read("affectnet", csv_copy.root, gender_labels=None)
     assert set(manifest["gender"]) == {"unknown"}
     assert set(manifest["gender_source"]) == {"none"}
 

@@ -60,7 +60,8 @@ class AffectNetDataModule(FaceDataModule):
     Args:
         root: folder of the release.
         release: ``csv``, ``npy``, or ``auto`` to look at the folder.
-        gender_labels: CSV files with one row an image and gender F, M or I.
+        gender_labels: CSV files with one row an image and gender F, M or I; ``auto`` looks for
+            them in ``root``, None leaves gender unknown.
         gender_columns: their columns ``path``, ``gender`` and ``duplicate``.
         **options: of :class:`FaceDataModule`.
     """
@@ -70,7 +71,7 @@ class AffectNetDataModule(FaceDataModule):
         root: str | os.PathLike[str],
         *,
         release: Literal["auto", "csv", "npy"] = "auto",
-        gender_labels: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
+        gender_labels: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = "auto",
         gender_columns: Mapping[str, str | None] | None = None,
         **options: Any,
     ) -> None:

@@ -63,7 +63,7 @@ def read(
     root: str | os.PathLike[str] | None,
     *,
     release: Literal["auto", "csv", "npy"] = "auto",
-    gender_labels: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
+    gender_labels: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = "auto",
     gender_columns: Mapping[str, str | None] | None = None,
 ) -> pd.DataFrame:
     """Read one of AffectNet's two releases.
@@ -75,7 +75,9 @@ def read(
     Args:
         root: folder of the release (``EXPECTED`` says what is in it).
         release: which one; ``auto`` looks at the folder.
-        gender_labels: CSV files with one row an image and gender F, M or I (undetermined).
+        gender_labels: CSV files with one row an image and gender F, M or I (undetermined);
+            ``auto`` takes those in the release's folder or one below it whose own or whose
+            folder's name contains "gender"; None leaves gender unknown.
         gender_columns: their columns ``path``, ``gender`` and ``duplicate``, where these differ
             from ``GENDER_COLUMNS``.
 
@@ -103,11 +105,12 @@ def read(
         paths = {_find(folder, name) or folder / name: split for name, split in LISTS.items()}
         table, arrays = affectnet_csv.read_lists(paths, images, EXPRESSION_CODES, NO_EXPRESSION)
     dropped: Counter[str] = Counter()
-    if gender_labels is not None:
+    files = _gender_files(folder) if gender_labels == "auto" else gender_labels
+    if files is not None:
         listed = table["image"].drop_duplicates()
         joined = join_labels(
             listed,
-            gender_labels,
+            files,
             columns=columns,
             codes=GENDER_CODES,
             option="dataset.sources.affectnet.gender_labels",
@@ -184,3 +187,14 @@ def _in_range(values: pd.Series) -> NDArray[np.float32]:
     """Valence or arousal; what lies outside [-1, 1] is a sentinel."""
     numbers = values.to_numpy(dtype=np.float32)
     return np.where(np.abs(numbers) <= 1, numbers, np.float32("nan"))
+
+
+def _gender_files(folder: Path) -> list[Path] | None:
+    """CSV files of gender labels that lie in the release's folder, if any do."""
+    here = (path for path in folder.glob("*.csv") if "gender" in path.stem.lower())
+    below = (
+        path
+        for path in folder.glob("*/*.csv")
+        if "gender" in f"{path.parent.name}/{path.stem}".lower()
+    )
+    return sorted({*here, *below}) or None

@@ -44,6 +44,7 @@ class Canvas:
         )
         self.mask: Pixels = np.zeros((size, size), np.uint8)
         self._shading: Pixels = np.empty((0, 0, 3), np.uint8)
+        self._ground, self._contrast = (_NEUTRAL,) * 3, 1.0
         together = np.concatenate(list(shapes.values()))
         self._on_image, self._on_mask, self._on_shading = (
             like(shapes, _fixed(together, factor))
@@ -91,21 +92,36 @@ class Canvas:
 
     def shade(self, name: str, value: Colour) -> None:
         """Fill a shape on the shading map; 128 leaves a colour as it is, 64 halves it."""
-        self._cv2.fillPoly(self._shading, [self._on_shading[name]], value, shift=_SHIFT)
+        shown = self._shown(value)
+        self._cv2.fillPoly(self._shading, [self._on_shading[name]], shown, shift=_SHIFT)
 
     def shade_line(self, name: str, value: Colour, width: float) -> None:
         """Draw a line on the shading map, ``width`` in face units."""
         pixels = max(1, round(width * self._unit * _SHADING_SIZE / self._size))
         self._cv2.polylines(
-            self._shading, [self._on_shading[name]], False, value, pixels, shift=_SHIFT
+            self._shading, [self._on_shading[name]], False, self._shown(value), pixels, shift=_SHIFT
         )
 
-    def crease(self, name: str, strength: float, width: float = 0.02) -> None:
-        """Darken along a line, once the shading map is softened; strength in [0, 1]."""
+    def _shown(self, value: Colour) -> Colour:
+        red, green, blue = (
+            min(max(round(ground + self._contrast * (each - ground)), 0), 255)
+            for each, ground in zip(value, self._ground, strict=True)
+        )
+        return red, green, blue
+
+    def crease(self, name: str, strength: float, depth: float, width: float) -> None:
+        """Darken along a line, once the shading map is softened.
+
+        Args:
+            name: the shape.
+            strength: in [0, 1.3]; the faintest are left out.
+            depth: share of the light that a line of strength 1 takes away.
+            width: in face units.
+        """
         if strength < 0.04:
             return
         pixels = max(1, round(width * self._unit * self._factor))
-        value = int(_NEUTRAL * (1 - 0.34 * min(strength, 1.3)))
+        value = int(_NEUTRAL * (1 - depth * min(strength, 1.3)))
         self._cv2.polylines(
             self._shading,
             [self._on_image[name]],
@@ -132,8 +148,14 @@ class Canvas:
             self._shading, (0, 0), max(0.5, 0.008 * self._unit * self._factor)
         )
 
-    def start_shading(self, value: Colour) -> None:
-        """Begin a shading map that has this value everywhere."""
+    def start_shading(self, value: Colour, contrast: float = 1.0) -> None:
+        """Begin a shading map that has this value everywhere.
+
+        Args:
+            value: 128 leaves a colour as it is.
+            contrast: factor on the distance from ``value`` of every value shaded afterwards.
+        """
+        self._ground, self._contrast = value, contrast
         self._shading = np.full((_SHADING_SIZE, _SHADING_SIZE, 3), value, np.uint8)
 
     def apply_shading(self) -> None:

@@ -8,12 +8,14 @@ from fer_lab.data.synthetic.anatomy import Face, Traits
 from fer_lab.data.synthetic.canvas import Canvas
 from fer_lab.data.synthetic.curves import Points
 from fer_lab.data.synthetic.hair import STRAND_COUNT
-from fer_lab.data.synthetic.palette import Palette, mix, scaled
+from fer_lab.data.synthetic.palette import Palette, luminance, mix, scaled
 
 Units = Mapping[int, tuple[float, float]]
 
 _SIDES = ("l", "r")
-_DARK = (44, 26, 24)
+# Shading takes a share of the skin's luminance, the signal is the luminance that it takes.
+_VOLUME = 150  # luminance of the skin on which the volumes are shaded as written here
+_LINE = 46  # luminance that a line of strength 1 takes from the skin
 _RIM = (117, 114, 114)
 
 
@@ -27,11 +29,11 @@ def paint(
 ) -> None:
     """Paint one face; every region is filled with the polygon that fills the picture."""
     _body_and_head(canvas, face, colours, shapes)
-    _shading(canvas, t, units)
+    _shading(canvas, t, units, colours)
     _beard(canvas, colours, shapes)
     canvas.fill("nose", None, "nose")
     for side in _SIDES:
-        canvas.fill(f"nostril_{side}", mix(scaled(colours.skin, 0.45), _DARK, 0.3))
+        canvas.fill(f"nostril_{side}", colours.nostril)
     _mouth(canvas, colours, shapes)
     if face.glasses:
         for side in _SIDES:
@@ -76,10 +78,11 @@ def _body_and_head(
     canvas.fill("head", colours.skin, "skin")
 
 
-def _shading(canvas: Canvas, t: Traits, units: Units) -> None:
+def _shading(canvas: Canvas, t: Traits, units: Units, colours: Palette) -> None:
     """Soft volume of the head, then the lines of age and expression."""
     # The rim of the head has the value of its surroundings, so that no halo surrounds it.
-    canvas.start_shading(_RIM)
+    skin = luminance(colours.skin)
+    canvas.start_shading(_RIM, _VOLUME / skin)
     canvas.shade("neck_shadow", (98, 92, 92))
     canvas.shade("head", _RIM)
     canvas.shade("head_lit", (131, 131, 131))
@@ -97,18 +100,16 @@ def _shading(canvas: Canvas, t: Traits, units: Units) -> None:
     canvas.shade("chin_ball", (137, 136, 136))
     canvas.shade("hair_shadow", (112, 108, 108))
     canvas.soften(0.055)
-    _creases(canvas, t, units)
+    _creases(canvas, t, units, _LINE / skin)
     canvas.soften_creases()
     canvas.apply_shading()
 
 
-def _creases(canvas: Canvas, t: Traits, units: Units) -> None:
-    # On darker skin the same shadow is harder to see; expressions are to be as readable.
-    force = 1 + 0.35 * t.tone
+def _creases(canvas: Canvas, t: Traits, units: Units, depth: float) -> None:
     raised = max(*units[1], *units[2]) * (1 - 0.5 * t.child)
-    canvas.crease("forehead_lines_1", force * (0.75 * t.elder + 0.75 * raised), 0.018)
-    canvas.crease("forehead_lines_2", force * (0.65 * t.elder + 0.65 * raised), 0.018)
-    canvas.crease("forehead_lines_3", force * (0.5 * t.elder + 0.4 * raised), 0.016)
+    canvas.crease("forehead_lines_1", 0.75 * t.elder + 0.75 * raised, depth, 0.018)
+    canvas.crease("forehead_lines_2", 0.65 * t.elder + 0.65 * raised, depth, 0.018)
+    canvas.crease("forehead_lines_3", 0.5 * t.elder + 0.4 * raised, depth, 0.016)
     for place, side in enumerate(_SIDES):
         unit = {number: pair[place] for number, pair in units.items()}
         fold = 0.1 + 0.55 * t.elder + 0.55 * unit[12] + 0.65 * unit[9] + 0.3 * unit[20]
@@ -123,8 +124,8 @@ def _creases(canvas: Canvas, t: Traits, units: Units) -> None:
             ("wing", 0.75, 0.022),
         )
         for name, strength, width in lines:
-            canvas.crease(f"{name}_{side}", force * strength, width)
-    canvas.crease("chin_crease", force * (1.1 * max(units[17]) + 0.15 * t.elder), 0.024)
+            canvas.crease(f"{name}_{side}", strength, depth, width)
+    canvas.crease("chin_crease", 1.1 * max(units[17]) + 0.15 * t.elder, depth, 0.024)
 
 
 def _beard(canvas: Canvas, colours: Palette, shapes: Mapping[str, Points]) -> None:
@@ -136,34 +137,31 @@ def _beard(canvas: Canvas, colours: Palette, shapes: Mapping[str, Points]) -> No
 
 def _mouth(canvas: Canvas, colours: Palette, shapes: Mapping[str, Points]) -> None:
     if "opening" in shapes:
-        canvas.fill("opening", (96, 34, 38), "mouth")
-        canvas.fill("tongue", (178, 84, 88))
-        canvas.fill("teeth", (243, 240, 234))
+        canvas.fill("opening", colours.opening, "mouth")
+        canvas.fill("tongue", colours.tongue)
+        canvas.fill("teeth", colours.teeth)
     canvas.fill("lower_lip", colours.lip_lower, "l_lip")
     canvas.fill("upper_lip", colours.lip_upper, "u_lip")
     canvas.stroke("lip_shine", colours.lip_shine, 0.016)
-    line = scaled(mix(colours.lip_upper, _DARK, 0.35), 0.62)
     if "opening" not in shapes:
-        canvas.stroke("lip_line", line, 0.014)
+        canvas.stroke("lip_line", colours.lip_line, 0.014)
     for side in _SIDES:
-        canvas.stroke(f"corner_{side}", line, 0.014)
+        canvas.stroke(f"corner_{side}", colours.lip_line, 0.014)
 
 
 def _eye(canvas: Canvas, t: Traits, colours: Palette, side: str) -> None:
-    lid = mix(scaled(colours.skin, 0.84), (150, 70, 70), 0.08)
-    canvas.fill(f"lid_{side}", lid)
-    canvas.fill(f"eye_{side}", (246, 243, 240), f"{side}_eye")
+    canvas.fill(f"lid_{side}", colours.lid)
+    canvas.fill(f"eye_{side}", colours.sclera, f"{side}_eye")
     canvas.fill(f"iris_{side}", scaled(colours.iris, 0.62))
     canvas.fill(f"iris_core_{side}", mix(colours.iris, (255, 240, 210), 0.1))
     canvas.fill(f"pupil_{side}", (18, 14, 16))
     canvas.fill(f"glint_{side}", (255, 255, 255))
-    lash = mix(colours.brow, (24, 18, 18), 0.65)
     if t.fold:
-        canvas.stroke(f"crease_{side}", scaled(colours.skin, 0.66), 0.012)
-    canvas.stroke(f"lower_lash_{side}", scaled(colours.skin, 0.62), 0.010)
-    canvas.stroke(f"lash_{side}", lash, 0.030 - 0.008 * t.male - 0.006 * t.child)
+        canvas.stroke(f"crease_{side}", colours.lid_line, 0.012)
+    canvas.stroke(f"lower_lash_{side}", colours.lid_line, 0.010)
+    canvas.stroke(f"lash_{side}", colours.lash, 0.030 - 0.008 * t.male - 0.006 * t.child)
     if t.male < 0.5 and t.child < 0.5:
-        canvas.fill(f"lash_wing_{side}", lash)
+        canvas.fill(f"lash_wing_{side}", colours.lash)
 
 
 def _glasses(canvas: Canvas, face: Face, colours: Palette) -> None:

@@ -1,4 +1,8 @@
-"""Colours of skin, hair, eyes, lips, clothes and backgrounds, as RGB in 0-255."""
+"""Colours of skin, hair, eyes, lips, clothes and backgrounds, as RGB in 0-255.
+
+What shows an expression is painted at a fixed distance from the skin, so that it is as readable
+on every tone; the distances leave room below the darkest.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +21,9 @@ _SKIN: Sequence[Colour] = (
     (222, 176, 142),
     (206, 155, 116),
     (188, 134, 95),
-    (156, 104, 71),
-    (130, 85, 58),
-    (104, 67, 48),
+    (164, 111, 77),
+    (144, 96, 68),
+    (126, 83, 61),
 )
 _HAIR: Mapping[str, Colour] = {
     "black": (38, 32, 32),
@@ -41,7 +45,11 @@ _GREY: Colour = (196, 192, 190)
 _IRIS: Sequence[Colour] = ((74, 46, 30), (96, 62, 38), (124, 88, 48), (92, 118, 84), (84, 124, 158))
 _LIPSTICK: Sequence[Colour] = ((178, 26, 48), (206, 44, 84), (150, 24, 60), (214, 72, 62))
 _FRAMES: Sequence[Colour] = ((34, 32, 36), (86, 50, 30), (30, 46, 86), (120, 28, 40), (66, 66, 72))
+_SHINE: Colour = (255, 244, 240)
 _METAL: Sequence[Colour] = ((226, 184, 74), (208, 212, 220), (232, 226, 214), (60, 152, 158))
+_OPENING = (116, 30, 36)
+_TONGUE = (200, 92, 94)
+_DARK: Colour = (44, 26, 24)
 _HATS: Sequence[Colour] = (
     (178, 52, 56),
     (40, 66, 116),
@@ -63,10 +71,19 @@ class Palette:
     hair_dark: Colour
     brow: Colour
     beard: Colour
+    lash: Colour
+    lid: Colour
+    lid_line: Colour
+    sclera: Colour
     iris: Colour
+    nostril: Colour
     lip_upper: Colour
     lip_lower: Colour
     lip_shine: Colour
+    lip_line: Colour
+    opening: Colour
+    tongue: Colour
+    teeth: Colour
     frame: Colour
     hat: Colour
     hat_band: Colour
@@ -81,28 +98,38 @@ def palette(face: Face, t: Traits) -> Palette:
     u = face.draws
     skin = _along(_SKIN, t.tone)
     skin = mix(skin, (255, 206, 150), 0.06 * u["undertone"])
-    rose = mix(skin, (196, 62, 76), 0.34 + 0.16 * t.tone - 0.06 * t.male)
-    lower = mix(rose, (255, 150, 150), 0.12 + 0.1 * t.tone)
+    rose = mix(skin, (196, 62, 76), 0.4 - 0.06 * t.male)
+    deep = 0.0
     if face.lipstick:
-        rose = _pick(_LIPSTICK, u["lipstick_colour"])
-        lower = mix(rose, (255, 120, 130), 0.14)
+        rose, deep = _pick(_LIPSTICK, u["lipstick_colour"]), 16.0
+    upper = darker(rose, skin, 40 + deep)
+    lower = darker(mix(rose, (255, 140, 145), 0.14), skin, 24 + deep)
     hair = _hair(face, t)
-    brow = mix(mix(hair, (30, 22, 18), 0.35 + 0.3 * t.tone), skin, 0.06 + 0.12 * t.child)
+    brow = mix(hair, (30, 22, 18), 0.35 + 0.3 * t.tone)
     browns = 2.0 if t.tone > 0.45 else 3.2 if face.race != "white" else 4.99
     hat = _pick(_HATS, u["hat_colour"])
     return Palette(
         skin=skin,
-        ear=scaled(skin, 0.93),
-        neck=scaled(skin, 0.92),
+        ear=darker(skin, skin, 11),
+        neck=darker(skin, skin, 12),
         hair=hair,
         hair_light=mix(hair, (255, 236, 210), 0.18),
         hair_dark=scaled(hair, 0.72),
-        brow=brow,
-        beard=mix(skin, scaled(hair, 0.9), 0.3 + 0.55 * u["beard_shape"]),
+        brow=darker(brow, skin, (90 - 10 * t.tone) * (1 - 0.12 * t.child)),
+        lash=darker(mix(brow, (24, 18, 18), 0.65), skin, 82),
+        lid=mix(scaled(skin, 0.84), (150, 70, 70), 0.08),
+        lid_line=darker(skin, skin, 48),
+        sclera=(246, 243, 240),
+        beard=darker(scaled(hair, 0.9), skin, 22 + 46 * u["beard_shape"]),
         iris=_IRIS[int(u["eye_colour"] * browns)],
-        lip_upper=scaled(rose, 0.93),
+        nostril=darker(_DARK, skin, 60),
+        lip_upper=upper,
         lip_lower=lower,
-        lip_shine=mix(lower, (255, 244, 240), 0.3 + 0.1 * face.lipstick),
+        lip_shine=lighter(lower, 24 + 8 * face.lipstick),
+        lip_line=darker(mix(rose, _DARK, 0.6), skin, 82),
+        opening=darker(_OPENING, skin, 82 + 30 * (1 - t.tone)),
+        tongue=darker(_TONGUE, skin, 40 + 20 * (1 - t.tone)),
+        teeth=scaled((250, 247, 241), 1 - 0.12 * t.tone),
         frame=_pick(_FRAMES, u["glasses_colour"]),
         hat=hat,
         hat_band=scaled(hat, 0.78),
@@ -146,6 +173,25 @@ def scaled(colour: Colour, factor: float) -> Colour:
     """The colour made darker or lighter."""
     red, green, blue = (min(255, int(value * factor)) for value in colour)
     return red, green, blue
+
+
+def luminance(colour: Colour) -> float:
+    """Brightness in 0-255 (ITU-R BT.601)."""
+    return 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]
+
+
+def darker(colour: Colour, skin: Colour, by: float) -> Colour:
+    """The colour scaled down, or mixed with the skin, to a luminance ``by`` below the skin's."""
+    own, ground = luminance(colour), luminance(skin)
+    wanted = max(ground - by, 0.0)
+    if own >= wanted:
+        return scaled(colour, wanted / own)
+    return mix(colour, skin, (wanted - own) / (ground - own))
+
+
+def lighter(colour: Colour, by: float) -> Colour:
+    """The colour mixed with a warm white, to a luminance ``by`` above its own."""
+    return mix(colour, _SHINE, min(by / (luminance(_SHINE) - luminance(colour)), 1.0))
 
 
 def _along(scale: Sequence[Colour], position: float) -> Colour:
