@@ -110,11 +110,12 @@ def _run(task: str, overrides: list[str]) -> int:
 
     register_resolvers()
     directory = config_directory()
-    if any(word.startswith("resume=") for word in overrides):
+    # Processes of one job are started with what Hydra was shown, resumed already.
+    if any(word.startswith("resume=") for word in overrides) and "--config-path" not in overrides:
         overrides = _resumed(overrides)
     try:
-        with _hydra_arguments(overrides):
-            result = import_module(f"fer_lab.{task}").main(directory)
+        with _hydra_arguments(task, overrides) as arguments:
+            result = import_module(f"fer_lab.{task}").main(directory, arguments)
     except HydraException as error:
         raise _explained(error, task) from error
     except OmegaConfBaseException as error:
@@ -133,14 +134,19 @@ def _run(task: str, overrides: list[str]) -> int:
 
 
 @contextlib.contextmanager
-def _hydra_arguments(overrides: Sequence[str]) -> Iterator[None]:
-    """Show Hydra the overrides alone, and let its errors through for us to word."""
+def _hydra_arguments(task: str, overrides: Sequence[str]) -> Iterator[list[str]]:
+    """Show Hydra the overrides alone, and let its errors through for us to word.
+
+    Yields:
+        The command line of this process with its task, which further processes of the job are
+        started with.
+    """
     before, full_error = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
     sys.argv = [before[0], *overrides]
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    os.environ["FER_LAB_COMMAND"] = " ".join([Path(before[0]).name, *before[1:]])
+    os.environ.setdefault("FER_LAB_COMMAND", " ".join([Path(before[0]).name, *before[1:]]))
     try:
-        yield
+        yield [before[0], task, *overrides]
     finally:
         sys.argv = before
         if full_error is None:

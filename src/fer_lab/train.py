@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,17 +44,21 @@ class Training:
     metrics: dict[str, float]
 
 
-def main(config_directory: Path) -> int:
-    """Compose the configuration from the command line and train."""
+def main(config_directory: Path, arguments: Sequence[str]) -> int:
+    """Compose the configuration from the command line and train.
+
+    Args:
+        config_directory: the folder of ``train.yaml``.
+        arguments: what further processes of the same job are started with.
+    """
+
+    def job(cfg: DictConfig) -> None:
+        sys.argv = list(arguments)
+        train(cfg, Path(HydraConfig.get().runtime.output_dir))
+
     entry = hydra.main(version_base="1.3", config_path=str(config_directory), config_name="train")
-    entry(_job)()
+    entry(job)()
     return 0
-
-
-def _job(cfg: DictConfig) -> None:
-    """One job of Hydra's: only the record's figures go back to a sweep."""
-    folder = Path(HydraConfig.get().runtime.output_dir)
-    train(cfg, folder)
 
 
 def train(cfg: DictConfig, folder: Path) -> Training:
@@ -71,7 +76,7 @@ def train(cfg: DictConfig, folder: Path) -> Training:
 
     primary = int(os.environ.get("LOCAL_RANK", "0")) == 0
     _refuse_unsafe_sweep(cfg)
-    _quiet()
+    _quiet(primary=primary)
     record = RunRecord(folder, _identity(cfg), write=primary)
     logger: WandbLogger | None = None
     status, reason = "failed", None
@@ -193,7 +198,7 @@ def _identity(cfg: DictConfig) -> dict[str, Any]:
     choices = {
         group: option
         for group, option in HydraConfig.get().runtime.choices.items()
-        if not group.startswith("hydra") and option is not None
+        if not group.startswith(("hydra", "local")) and "@" not in group and option is not None
     }
     identity: dict[str, Any] = {
         "name": cfg.name,
@@ -350,8 +355,13 @@ def _explained_regions(run: Run) -> Mapping[str, Mapping[str, float]]:
     return regions
 
 
-def _quiet() -> None:
-    """Silence what libraries say about themselves; warnings about the user's data stay."""
+def _quiet(*, primary: bool) -> None:
+    """Silence what libraries say about themselves; warnings about the user's data stay.
+
+    Of several processes only the first speaks.
+    """
+    if not primary:
+        logging.getLogger().setLevel(logging.ERROR)
     import pytorch_lightning  # noqa: F401 - sets its own level when it is first imported
 
     for name in ("pytorch_lightning", "lightning_fabric"):

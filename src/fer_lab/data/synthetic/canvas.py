@@ -102,13 +102,6 @@ class Canvas:
             self._shading, [self._on_shading[name]], False, self._shown(value), pixels, shift=_SHIFT
         )
 
-    def _shown(self, value: Colour) -> Colour:
-        red, green, blue = (
-            min(max(round(ground + self._contrast * (each - ground)), 0), 255)
-            for each, ground in zip(value, self._ground, strict=True)
-        )
-        return red, green, blue
-
     def crease(self, name: str, strength: float, depth: float, width: float) -> None:
         """Darken along a line, once the shading map is softened.
 
@@ -157,6 +150,13 @@ class Canvas:
         """
         self._ground, self._contrast = value, contrast
         self._shading = np.full((_SHADING_SIZE, _SHADING_SIZE, 3), value, np.uint8)
+
+    def _shown(self, value: Colour) -> Colour:
+        red, green, blue = (
+            min(max(round(ground + self._contrast * (each - ground)), 0), 255)
+            for each, ground in zip(value, self._ground, strict=True)
+        )
+        return red, green, blue
 
     def apply_shading(self) -> None:
         """Multiply what is painted so far by the shading map."""

@@ -13,9 +13,9 @@ from fer_lab.data.synthetic.palette import Palette, luminance, mix, scaled
 Units = Mapping[int, tuple[float, float]]
 
 _SIDES = ("l", "r")
-# Shading takes a share of the skin's luminance, the signal is the luminance that it takes.
-_VOLUME = 150  # luminance of the skin on which the volumes are shaded as written here
-_LINE = 46  # luminance that a line of strength 1 takes from the skin
+# Shading takes a share of the skin's luminance. On skin of this luminance volumes are shaded as
+# written here, on darker skin more strongly, so that they take as much everywhere.
+_SHADED = 150
 _RIM = (117, 114, 114)
 
 
@@ -82,7 +82,7 @@ def _shading(canvas: Canvas, t: Traits, units: Units, colours: Palette) -> None:
     """Soft volume of the head, then the lines of age and expression."""
     # The rim of the head has the value of its surroundings, so that no halo surrounds it.
     skin = luminance(colours.skin)
-    canvas.start_shading(_RIM, _VOLUME / skin)
+    canvas.start_shading(_RIM, _SHADED / skin)
     canvas.shade("neck_shadow", (98, 92, 92))
     canvas.shade("head", _RIM)
     canvas.shade("head_lit", (131, 131, 131))
@@ -100,7 +100,7 @@ def _shading(canvas: Canvas, t: Traits, units: Units, colours: Palette) -> None:
     canvas.shade("chin_ball", (137, 136, 136))
     canvas.shade("hair_shadow", (112, 108, 108))
     canvas.soften(0.055)
-    _creases(canvas, t, units, _LINE / skin)
+    _creases(canvas, t, units, 1 - luminance(colours.line) / skin)
     canvas.soften_creases()
     canvas.apply_shading()
 
@@ -143,7 +143,9 @@ def _mouth(canvas: Canvas, colours: Palette, shapes: Mapping[str, Points]) -> No
     canvas.fill("lower_lip", colours.lip_lower, "l_lip")
     canvas.fill("upper_lip", colours.lip_upper, "u_lip")
     canvas.stroke("lip_shine", colours.lip_shine, 0.016)
-    if "opening" not in shapes:
+    if "opening" in shapes:
+        canvas.stroke("opening", colours.lip_line, 0.014, closed=True)
+    else:
         canvas.stroke("lip_line", colours.lip_line, 0.014)
     for side in _SIDES:
         canvas.stroke(f"corner_{side}", colours.lip_line, 0.014)

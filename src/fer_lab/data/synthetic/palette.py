@@ -1,7 +1,7 @@
 """Colours of skin, hair, eyes, lips, clothes and backgrounds, as RGB in 0-255.
 
-What shows an expression is painted at a fixed distance from the skin, so that it is as readable
-on every tone; the distances leave room below the darkest.
+What shows an expression is painted at a distance from the skin that makes it as readable on
+every tone; the darkest leaves room below itself.
 """
 
 from __future__ import annotations
@@ -58,12 +58,32 @@ _HATS: Sequence[Colour] = (
     (84, 84, 92),
 )
 
+# How far below the skin's luminance each is, on the lightest and on the darkest tone. The two
+# differ because teeth, the whites of the eyes and shading stand out more on dark skin: together
+# an expression changes the picture as much on every tone, which test_readability.py holds fast.
+_BELOW_SKIN: Mapping[str, tuple[float, float]] = {
+    "brow": (90, 80),
+    "lash": (105, 80),
+    "lid": (48, 12),
+    "lid_line": (62, 44),
+    "nostril": (60, 60),
+    "upper_lip": (51, 36),
+    "lower_lip": (35, 20),
+    "lipstick": (46, 16),
+    "lip_line": (98, 84),
+    "line": (51, 42),
+    "opening": (140, 77),
+    "tongue": (85, 38),
+}
+_WHITES = (1.0, 0.81)  # brightness of teeth and eyes on the same two
+
 
 @dataclass(frozen=True)
 class Palette:
     """The colours of one face."""
 
     skin: Colour
+    line: Colour
     ear: Colour
     neck: Colour
     hair: Colour
@@ -98,38 +118,41 @@ def palette(face: Face, t: Traits) -> Palette:
     u = face.draws
     skin = _along(_SKIN, t.tone)
     skin = mix(skin, (255, 206, 150), 0.06 * u["undertone"])
+    below = {name: _between(ends, t.tone) for name, ends in _BELOW_SKIN.items()}
+    whites = _between(_WHITES, t.tone)
     rose = mix(skin, (196, 62, 76), 0.4 - 0.06 * t.male)
     deep = 0.0
     if face.lipstick:
-        rose, deep = _pick(_LIPSTICK, u["lipstick_colour"]), 16.0
-    upper = darker(rose, skin, 40 + deep)
-    lower = darker(mix(rose, (255, 140, 145), 0.14), skin, 24 + deep)
+        rose, deep = _pick(_LIPSTICK, u["lipstick_colour"]), below["lipstick"]
+    upper = darker(rose, skin, below["upper_lip"] + deep)
+    lower = darker(mix(rose, (255, 140, 145), 0.14), skin, below["lower_lip"] + deep)
     hair = _hair(face, t)
     brow = mix(hair, (30, 22, 18), 0.35 + 0.3 * t.tone)
     browns = 2.0 if t.tone > 0.45 else 3.2 if face.race != "white" else 4.99
     hat = _pick(_HATS, u["hat_colour"])
     return Palette(
         skin=skin,
+        line=darker(skin, skin, below["line"]),
         ear=darker(skin, skin, 11),
         neck=darker(skin, skin, 12),
         hair=hair,
         hair_light=mix(hair, (255, 236, 210), 0.18),
         hair_dark=scaled(hair, 0.72),
-        brow=darker(brow, skin, (90 - 10 * t.tone) * (1 - 0.12 * t.child)),
-        lash=darker(mix(brow, (24, 18, 18), 0.65), skin, 82),
-        lid=mix(scaled(skin, 0.84), (150, 70, 70), 0.08),
-        lid_line=darker(skin, skin, 48),
-        sclera=(246, 243, 240),
-        beard=darker(scaled(hair, 0.9), skin, 22 + 46 * u["beard_shape"]),
+        brow=darker(brow, skin, below["brow"] * (1 - 0.12 * t.child)),
+        lash=darker(mix(brow, (24, 18, 18), 0.65), skin, below["lash"]),
+        lid=darker(mix(skin, (150, 70, 70), 0.08), skin, below["lid"]),
+        lid_line=darker(skin, skin, below["lid_line"]),
+        sclera=scaled((248, 245, 242), whites),
+        beard=darker(scaled(hair, 0.9), skin, 30 + 42 * u["beard_shape"]),
         iris=_IRIS[int(u["eye_colour"] * browns)],
-        nostril=darker(_DARK, skin, 60),
+        nostril=darker(_DARK, skin, below["nostril"]),
         lip_upper=upper,
         lip_lower=lower,
         lip_shine=lighter(lower, 24 + 8 * face.lipstick),
-        lip_line=darker(mix(rose, _DARK, 0.6), skin, 82),
-        opening=darker(_OPENING, skin, 82 + 30 * (1 - t.tone)),
-        tongue=darker(_TONGUE, skin, 40 + 20 * (1 - t.tone)),
-        teeth=scaled((250, 247, 241), 1 - 0.12 * t.tone),
+        lip_line=darker(mix(rose, _DARK, 0.6), skin, below["lip_line"]),
+        opening=darker(_OPENING, skin, below["opening"]),
+        tongue=darker(_TONGUE, skin, below["tongue"]),
+        teeth=scaled((250, 247, 241), whites),
         frame=_pick(_FRAMES, u["glasses_colour"]),
         hat=hat,
         hat_band=scaled(hat, 0.78),
@@ -192,6 +215,10 @@ def darker(colour: Colour, skin: Colour, by: float) -> Colour:
 def lighter(colour: Colour, by: float) -> Colour:
     """The colour mixed with a warm white, to a luminance ``by`` above its own."""
     return mix(colour, _SHINE, min(by / (luminance(_SHINE) - luminance(colour)), 1.0))
+
+
+def _between(ends: tuple[float, float], share: float) -> float:
+    return ends[0] + (ends[1] - ends[0]) * share
 
 
 def _along(scale: Sequence[Colour], position: float) -> Colour:
