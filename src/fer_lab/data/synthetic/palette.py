@@ -138,7 +138,8 @@ def palette(face: Face, t: Traits) -> Palette:
         hair=hair,
         hair_light=mix(hair, (255, 236, 210), 0.18),
         hair_dark=scaled(hair, 0.72),
-        brow=darker(brow, skin, below["brow"] * (1 - 0.12 * t.child)),
+        # Beards cover some of what a man's mouth shows.
+        brow=darker(brow, skin, below["brow"] * (1 + 0.05 * t.male)),
         lash=darker(mix(brow, (24, 18, 18), 0.65), skin, below["lash"]),
         lid=darker(mix(skin, (150, 70, 70), 0.08), skin, below["lid"]),
         lid_line=darker(skin, skin, below["lid_line"]),

@@ -22,7 +22,7 @@ from fer_lab.data.synthetic.palette import Palette, palette
 from fer_lab.errors import ConfigError
 
 # Part of SyntheticReader.key(): raise it with every change that moves a pixel.
-RENDERER_VERSION = 4
+RENDERER_VERSION = 5
 
 SIZES = (48, 512)
 _WIDTH = 3.05  # face units that a picture shows at scale 1
