@@ -16,7 +16,7 @@ from fer_lab.data.vocabulary import LANDMARK_FLIP, REGION_FLIP, REGIONS
 from fer_lab.errors import ConfigError
 
 CONF = Path(__file__).parents[2] / "conf" / "augment"
-STANDARD = Augment(flip=0.5, rotation=10, zoom=0.1, shift=0.05, brightness=0.1, contrast=0.1)
+STRONG = Augment(flip=0.5, rotation=10, zoom=0.1, shift=0.05, brightness=0.1, contrast=0.1)
 
 
 def smooth_batch(count: int = 6, size: int = 32) -> Batch:
@@ -177,7 +177,7 @@ def test_colours_equal_a_slow_loop() -> None:
 
 def test_a_sample_changes_in_the_same_way_in_any_batch() -> None:
     batch = smooth_batch(8)
-    whole = STANDARD(batch, seed=1, epoch=5)
+    whole = STRONG(batch, seed=1, epoch=5)
     some = torch.tensor([6, 2])
     part: Batch = {
         "image": batch["image"][some],
@@ -186,16 +186,16 @@ def test_a_sample_changes_in_the_same_way_in_any_batch() -> None:
         "index": batch["index"][some],
         "monitored": batch["monitored"][some],
     }
-    changed = STANDARD(part, seed=1, epoch=5)
+    changed = STRONG(part, seed=1, epoch=5)
     assert torch.allclose(changed["image"], whole["image"][some], atol=1e-6)
-    other = STANDARD(part, seed=1, epoch=6)
+    other = STRONG(part, seed=1, epoch=6)
     assert not torch.allclose(changed["image"], other["image"], atol=1e-2)
 
 
 def test_the_result_is_in_range_channels_last_and_leaves_the_input_alone() -> None:
     batch = smooth_batch()
     before = {name: batch[name].clone() for name in ("image", "regions", "landmarks")}  # type: ignore[literal-required]
-    for augment in (STANDARD, Augment(brightness=1), Augment(flip=0.5), Augment(contrast=1)):
+    for augment in (STRONG, Augment(brightness=1), Augment(flip=0.5), Augment(contrast=1)):
         changed = augment(batch, seed=1, epoch=0)
         assert float(changed["image"].min()) >= 0
         assert float(changed["image"].max()) <= 1
@@ -218,7 +218,7 @@ def test_nothing_is_read_back_from_the_device() -> None:
         "regions": batch["regions"].to("meta"),
         "landmarks": batch["landmarks"].to("meta"),
     }
-    for augment in (STANDARD, Augment(flip=0.5, gamma=0.5)):
+    for augment in (STRONG, Augment(flip=0.5, gamma=0.5)):
         assert augment(moved, seed=1, epoch=0)["image"].shape == (6, 3, 32, 32)
 
 
@@ -238,10 +238,13 @@ def test_impossible_options_are_errors(options: dict[str, float], message: str) 
 
 
 def test_the_shipped_options_are_what_they_say() -> None:
-    none, standard = (
-        yaml.safe_load((CONF / f"{name}.yaml").read_text()) for name in ("none", "standard")
+    none, standard, strong = (
+        yaml.safe_load((CONF / f"{name}.yaml").read_text())
+        for name in ("none", "standard", "strong")
     )
     assert not Augment.of(none).active
-    assert Augment.of(standard) == STANDARD
+    assert Augment.of(standard) == Augment(flip=0.5, brightness=0.1, contrast=0.1)
+    assert strong.pop("defaults") == ["standard"]
+    assert Augment.of({**standard, **strong}) == STRONG
     assert none.keys() == standard.keys()
     assert Augment.of(None) == Augment()
