@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +14,14 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict
 
 from fer_lab.configuration import config_directory, register_resolvers
+
+
+def quiet() -> None:
+    """Silence what Lightning says about itself."""
+    import pytorch_lightning  # noqa: F401 - sets its own level when it is first imported
+
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore")
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks._defaults import default_run
+from benchmarks._defaults import default_run, quiet
 
 EPOCHS = 4
 
@@ -55,6 +55,7 @@ def main() -> None:
     from fer_lab.callbacks import FairnessAudit, PredictionWriter, RegionSummaries
     from fer_lab.train import build_callbacks
 
+    quiet()
     with default_run("logger=none") as (cfg, folder):
         clock = Clock()
 

@@ -15,10 +15,8 @@ from __future__ import annotations
 
 import argparse
 import copy
-import logging
 import statistics
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -27,7 +25,7 @@ import torch.nn.functional as F  # noqa: N812
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import Logger
 
-from benchmarks._defaults import default_run
+from benchmarks._defaults import default_run, quiet
 from fer_lab.callbacks import History
 from fer_lab.models import BaselineCNN, Classifier, ResNet50
 from fer_lab.models.optimization import build_optimizer
@@ -144,8 +142,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description="training step: Lightning against bare PyTorch")
     arguments.add_argument("--pairs", type=int, default=15)
     pairs = arguments.parse_args().pairs
-    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore")
+    quiet()
     torch.manual_seed(0)
     for name, model, batch_size, steps in (
         ("baseline_cnn 64 × 64 px", BaselineCNN(), 64, 10),
