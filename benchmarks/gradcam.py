@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 import torch
 
+from benchmarks._ratios import print_ratio
 from fer_lab.explain import explain_prediction
 from fer_lab.explain.regions import region_statistics
 from fer_lab.models import BaselineCNN, Classifier, ResNet50, TimmClassifier
@@ -46,15 +47,8 @@ def compare(name: str, model: Classifier, batch_size: int, pairs: int) -> None:
 
     plain(), explained()
     times = [(seconds(explained), seconds(plain)) for _ in range(pairs)]
-    ratios = sorted(ours / forward for ours, forward in times)
-    median = statistics.median(ratios)
     image_ms = statistics.median(ours for ours, _ in times) / batch_size * 1000
-    print(
-        f"{name:<28} {image_ms:6.2f} ms/image   ratio {median:.3f} "
-        f"({ratios[0]:.3f} to {ratios[-1]:.3f}, {pairs} pairs)   "
-        f"target {TARGET}: {'ok' if median <= TARGET else 'ABOVE TARGET'}",
-        flush=True,
-    )
+    print_ratio(name, times, TARGET, f"{image_ms:6.2f} ms/image")
 
 
 def main() -> None:

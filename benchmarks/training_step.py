@@ -26,6 +26,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import Logger
 
 from benchmarks._defaults import default_run, quiet
+from benchmarks._ratios import print_ratio
 from fer_lab.callbacks import History
 from fer_lab.models import BaselineCNN, Classifier, ResNet50
 from fer_lab.models.optimization import build_optimizer
@@ -126,16 +127,8 @@ def measure(
 
 def report(name: str, pairs: list[tuple[float, float]], steps: int) -> None:
     """One line: the median ratio, its spread, and whether it keeps to the target."""
-    ratios = sorted(lightning / bare for lightning, bare in pairs)
-    median = statistics.median(ratios)
     step = statistics.median(bare for _, bare in pairs) / steps * 1000
-    verdict = "ok" if median <= TARGET else "ABOVE TARGET"
-    print(
-        f"{name:<28} bare step {step:7.1f} ms   ratio {median:.3f} "
-        f"({ratios[0]:.3f} to {ratios[-1]:.3f}, {len(ratios)} pairs)   "
-        f"target {TARGET}: {verdict}",
-        flush=True,
-    )
+    print_ratio(name, pairs, TARGET, f"bare step {step:7.1f} ms")
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ LAYERS = [
     {"callbacks"},
     {"report"},
     {"configuration", "record"},
+    {"tracking"},
     {"train", "evaluate", "audit", "prepare"},
     {"cli"},
 ]

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 
-from fer_lab.errors import ConfigError, FerLabError, near_miss
+from fer_lab.errors import ConfigError, FerLabError, near_miss, user_mistake
 
 TASKS = {"train": "train a classifier, audit it, test it, write its report"}
 
@@ -117,7 +117,7 @@ def _run(task: str, overrides: list[str]) -> int:
         with _hydra_arguments(task, overrides) as arguments:
             result = import_module(f"fer_lab.{task}").main(directory, arguments)
     except HydraException as error:
-        raise _explained(error, task) from error
+        raise user_mistake(error) or _explained(error, task) from error
     except OmegaConfBaseException as error:
         raise ConfigError(
             str(error).splitlines()[0], where=getattr(error, "full_key", None)

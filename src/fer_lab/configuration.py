@@ -1,11 +1,27 @@
-"""Where the configuration lives and what it needs from Python before it is composed."""
+"""Where the configuration lives, what it needs before it is composed, what it must not say."""
 
 from __future__ import annotations
 
 from functools import cache, lru_cache
 from pathlib import Path
 
-from omegaconf import OmegaConf
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from fer_lab.errors import ConfigError
+
+_NUMBERS: dict[str, tuple[str, int]] = {
+    "seed": ("whole number", 0),
+    "recipe.image_size": ("whole number", 1),
+    "recipe.batch_size": ("whole number", 1),
+    "trainer.max_epochs": ("whole number", -1),
+    "explain.max_samples": ("whole number", 0),
+    "explain.every_n_epochs": ("whole number", 1),
+    "callbacks.fairness.resamples": ("whole number", 1),
+    "callbacks.fairness.min_count": ("whole number", 0),
+    "model.optimizer.lr": ("number", 0),
+}
 
 
 @lru_cache(maxsize=1)
@@ -49,3 +65,28 @@ def register_resolvers() -> None:
     """
     OmegaConf.register_new_resolver("fresh_folder", fresh_folder, replace=True)
     OmegaConf.register_new_resolver("join", lambda names: "+".join(names), replace=True)
+
+
+def refuse_what_is_no_number(cfg: DictConfig) -> None:
+    """Words where numbers belong would end in a library's traceback, minutes later."""
+    for key, (kind, lowest) in _NUMBERS.items():
+        value = OmegaConf.select(cfg, key)
+        allowed = (int,) if kind == "whole number" else (int, float)
+        wrong = isinstance(value, bool) or not isinstance(value, allowed)
+        if value is not None and (wrong or value < lowest):
+            raise ConfigError(
+                f"{key}={value} is no {kind} from {lowest} on", where=key, hint=f"set {key}=…"
+            )
+
+
+def refuse_unsafe_sweep(cfg: DictConfig) -> None:
+    """Several processes inside a sweep rerun the sweep or train on a part of the data."""
+    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+        strategy, devices = str(cfg.trainer.strategy), cfg.trainer.devices
+        single = str(devices) == "1" or (isinstance(devices, ListConfig) and len(devices) == 1)
+        if "spawn" not in strategy and not (single and strategy == "auto"):
+            raise ConfigError(
+                "several processes inside a multirun train wrongly without saying so",
+                where=f"trainer.strategy={strategy} trainer.devices={devices}",
+                hint="use trainer=auto in a sweep, or start each DDP job as a run of its own",
+            )

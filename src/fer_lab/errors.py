@@ -51,6 +51,14 @@ def _rebuilt(kind: type[FerLabError], what: str, where: object, hint: str | None
     return kind(what, where=where, hint=hint)
 
 
+def user_mistake(error: BaseException) -> FerLabError | None:
+    """The mistake behind an error that a library may have wrapped around it, if there is one."""
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, FerLabError):
+        found = found.__cause__
+    return found
+
+
 def near_miss(name: str, candidates: Iterable[str]) -> str | None:
     """The candidate that is spelt most like ``name``, if one is.
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 import sys
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from fer_lab.errors import ConfigError
+from fer_lab.configuration import refuse_unsafe_sweep, refuse_what_is_no_number
+from fer_lab.errors import user_mistake
 
 if TYPE_CHECKING:
     from pytorch_lightning import Callback, LightningModule, Trainer
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
     from fer_lab.data.datamodule import FaceDataModule
     from fer_lab.record import RunRecord
-    from fer_lab.report.run import Run
 
 log = logging.getLogger(__name__)
 
@@ -73,23 +71,26 @@ def train(cfg: DictConfig, folder: Path) -> Training:
             ``failed`` and why.
     """
     from fer_lab.record import RunRecord
+    from fer_lab.tracking import start_wandb
 
     primary = int(os.environ.get("LOCAL_RANK", "0")) == 0
-    _refuse_unsafe_sweep(cfg)
     _quiet(primary=primary)
     record = RunRecord(folder, _identity(cfg), write=primary)
     logger: WandbLogger | None = None
     status, reason = "failed", None
     try:
+        refuse_what_is_no_number(cfg)
+        refuse_unsafe_sweep(cfg)
         with _interrupts_by_name():
-            logger = _logger(cfg, folder, record) if primary else None
+            logger = start_wandb(cfg, folder, record) if primary else None
             training = _train(cfg, folder, record, logger)
         status = "finished"
     except KeyboardInterrupt as error:
         status, reason = "interrupted", str(error) or "stopped by Ctrl-C"
         raise
     except BaseException as error:
-        reason = f"{type(error).__name__}: {error}"
+        known = user_mistake(error) or error
+        reason = f"{type(known).__name__}: {known}"
         raise
     finally:
         record.close(status, reason)
@@ -178,18 +179,6 @@ def build_callbacks(cfg: DictConfig) -> list[Callback]:
     ]
 
 
-def _refuse_unsafe_sweep(cfg: DictConfig) -> None:
-    """Several processes inside a sweep rerun the sweep or train on a part of the data."""
-    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
-        strategy, devices = str(cfg.trainer.strategy), str(cfg.trainer.devices)
-        if "spawn" not in strategy and (strategy.startswith("ddp") or devices not in ("1", "auto")):
-            raise ConfigError(
-                "several processes inside a multirun train wrongly without saying so",
-                where=f"trainer.strategy={strategy} trainer.devices={devices}",
-                hint="use trainer=auto in a sweep, or start each DDP job as a run of its own",
-            )
-
-
 def _identity(cfg: DictConfig) -> dict[str, Any]:
     """What is known of a run before it starts; a resumed run keeps the choices it was made of."""
     from fer_lab.record import command_line
@@ -252,38 +241,6 @@ def _interrupts_by_name() -> Iterator[None]:
         raise
 
 
-def _logger(cfg: DictConfig, folder: Path, record: RunRecord) -> WandbLogger | None:
-    """The W&B logger of this run, or None; a resumed run goes on under its id."""
-    if cfg.logger.kind == "none":
-        return None
-    os.environ.setdefault("WANDB_SILENT", "true")
-    os.environ.setdefault("WANDB_CONSOLE", "off")
-    import wandb
-    from pytorch_lightning.loggers import WandbLogger
-
-    from fer_lab.data.selection import plain
-
-    sweep = HydraConfig.get().mode == RunMode.MULTIRUN
-    group = cfg.logger.group or (Path(HydraConfig.get().sweep.dir).as_posix() if sweep else None)
-    known: Mapping[str, Any] = record.content.get("wandb") or {}
-    identity = known.get("id") or secrets.token_hex(4)
-    run = wandb.init(
-        dir=str(folder),
-        name=cfg.name,
-        id=identity,
-        project=cfg.logger.project,
-        entity=cfg.logger.entity,
-        mode=cfg.logger.mode,
-        group=group,
-        tags=list(cfg.tags) or None,
-        notes=cfg.notes,
-        resume="allow" if known and cfg.logger.mode == "online" else None,
-        config=plain(OmegaConf.to_container(cfg, resolve=True)),
-    )
-    record.update(wandb={"id": identity, "mode": cfg.logger.mode, "path": run.settings.sync_dir})
-    return WandbLogger(experiment=run)
-
-
 def _report(folder: Path, logger: WandbLogger | None, status: str) -> None:
     """Figures, page, W&B pictures, and what the terminal ends with.
 
@@ -295,6 +252,7 @@ def _report(folder: Path, logger: WandbLogger | None, status: str) -> None:
     from fer_lab.report.page import write_page
     from fer_lab.report.run import load_run
     from fer_lab.report.tables import summary
+    from fer_lab.tracking import send_report
 
     console = Console(stderr=status != "finished")
     try:
@@ -302,12 +260,7 @@ def _report(folder: Path, logger: WandbLogger | None, status: str) -> None:
         figures = write_figures(run)
         page = write_page(run)
         if logger is not None:
-            import wandb
-
-            pictures = {f"figures/{path.stem}": wandb.Image(str(path)) for path in figures}
-            if pictures:
-                logger.experiment.log(pictures)
-            logger.experiment.summary.update(_intervals(run))
+            send_report(logger, run, figures)
         if status == "finished":
             console.print(summary(run))
         console.print(f"report: {page}", soft_wrap=True, highlight=False)
@@ -319,40 +272,6 @@ def _report(folder: Path, logger: WandbLogger | None, status: str) -> None:
         if status == "interrupted":
             lines.append(f"  go on: fer-lab train resume='{folder}'")
         console.print("\n".join(lines), soft_wrap=True, highlight=False)
-
-
-def _intervals(run: Run) -> dict[str, float]:
-    """Every figure that has an interval or a null, flat: what W&B's summary shows of the facts."""
-    flat: dict[str, float] = {}
-
-    def walk(name: str, node: object) -> None:
-        if not isinstance(node, Mapping):
-            return
-        if "low" in node and "value" in node:
-            flat.update(
-                {
-                    f"{name}/{part}": number
-                    for part, number in node.items()
-                    if isinstance(number, float) and part != "value"
-                }
-            )
-        else:
-            for part, below in node.items():
-                walk(f"{name}/{part}", below)
-
-    split = run.headline_split
-    if split is not None:
-        walk(split, run.metrics_of(split))
-        for region, figures in _explained_regions(run).items():
-            flat |= {f"{split}/{name}/{region}": figures[name] for name in ("ior", "lift")}
-    return flat
-
-
-def _explained_regions(run: Run) -> Mapping[str, Mapping[str, float]]:
-    if not (run.path / "explanations" / "summary.json").is_file():
-        return {}
-    regions: Mapping[str, Mapping[str, float]] = run.explanation["regions"]
-    return regions
 
 
 def _quiet(*, primary: bool) -> None:

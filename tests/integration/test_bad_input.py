@@ -53,6 +53,25 @@ def test_an_image_size_the_model_cannot_take(tmp_path):
     assert "multiple of 8" in refused(tmp_path, "recipe.image_size=50")
 
 
+@pytest.mark.parametrize(
+    "override", ["trainer.max_epochs=abc", "seed=x", "model.optimizer.lr=[1]", "seed=-1"]
+)
+def test_words_where_numbers_belong_are_refused_before_anything_is_loaded(tmp_path, override):
+    err = refused(tmp_path, override)
+    assert override in err
+    assert "number" in err
+
+
+def test_weights_without_a_network_name_the_alternatives(tmp_path):
+    err = refused(tmp_path, "model=resnet50", "model.weights=imagenet")
+    assert "model.weights=random" in err
+    assert "ConfigError(" not in err
+
+
+def test_a_layer_that_does_not_exist_names_near_ones(tmp_path):
+    assert "backbone.relu3" in refused(tmp_path, "explain.layer=backbone.relu9")
+
+
 def test_a_failed_run_is_recorded_as_failed(tmp_path):
     refused(tmp_path, "split.where.gender=[woman]")
     content = record(only_run(tmp_path))

@@ -8,14 +8,9 @@ from typing import Any
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import ProgressBar
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.progress import Progress as Bars
+
+from fer_lab.data.progress import bar
 
 _SHOWN = {
     "train/loss": "loss",
@@ -52,16 +47,9 @@ class Progress(ProgressBar):
         self._close()
         if not self._enabled or not self._console.is_terminal:
             return
-        self._bars = Bars(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=self._console,
-            transient=True,
-        )
+        self._bars = bar(transient=True)
+        # Lines printed meanwhile stand above the bar.
+        self._console = self._bars.console
         known = None if math.isinf(total) or total < 0 else int(total)
         self._task = self._bars.add_task(description, total=known, completed=done)
         self._bars.start()

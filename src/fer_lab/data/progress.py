@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 Item = TypeVar("Item")
 
@@ -29,6 +32,19 @@ def track(items: Iterable[Item], *, total: int, description: str) -> Iterator[It
             break
     else:
         return
+    with bar() as shown:
+        task = shown.add_task(description, total=total, completed=done)
+        for item in iterator:
+            yield item
+            shown.advance(task)
+
+
+def bar(*, transient: bool = False) -> Progress:
+    """A bar on standard error with steps done, time passed and time left.
+
+    Args:
+        transient: whether it goes away when it is done.
+    """
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -39,7 +55,7 @@ def track(items: Iterable[Item], *, total: int, description: str) -> Iterator[It
         TimeRemainingColumn,
     )
 
-    with Progress(
+    return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
@@ -47,8 +63,5 @@ def track(items: Iterable[Item], *, total: int, description: str) -> Iterator[It
         TextColumn("left"),
         TimeRemainingColumn(),
         console=Console(stderr=True),
-    ) as bar:
-        task = bar.add_task(description, total=total, completed=done)
-        for item in iterator:
-            yield item
-            bar.advance(task)
+        transient=transient,
+    )
