@@ -32,13 +32,16 @@ $(ready): pyproject.toml
 	@touch $@
 
 ##@ Research
-.PHONY: train sweep
+.PHONY: train sweep check-data
 
 train: $(ready) ## train and audit one model: make train dataset=affectnet split=female
 	@$(bin)/fer-lab train $(forwarded)
 
 sweep: $(ready) ## one run for each combination: make sweep split=female,male seed=1,2,3
 	@$(bin)/fer-lab train --multirun $(forwarded)
+
+check-data: $(ready) ## counts, duplicates, unreadable files: make check-data dataset=affectnet strict=true
+	@$(bin)/fer-lab check $(forwarded)
 
 ##@ Development
 .PHONY: setup test check format bench clean help
@@ -67,6 +70,6 @@ clean: ## remove .venv and caches; runs stay
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "; print "usage: make TARGET [name=value ...]"} \
 	  /^##@/ {printf "\n%s\n", substr($$0, 5)} \
-	  /^[a-z_-]+:.*## / {printf "  %-9s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	  /^[a-z_-]+:.*## / {printf "  %-11s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 	@echo
 	@echo "options of a training: $(bin)/fer-lab train --help"

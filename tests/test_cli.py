@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from fer_lab import __version__
-from fer_lab.cli import main
+from fer_lab.cli import TASKS, main
 
 
 def run(*words: str, cwd=None) -> subprocess.CompletedProcess[str]:
@@ -23,7 +23,9 @@ def run(*words: str, cwd=None) -> subprocess.CompletedProcess[str]:
 
 def test_help_names_the_tasks(capsys):
     assert main(["--help"]) == 0
-    assert "train" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "train" in text
+    assert "check" in text
 
 
 def test_version(capsys):
@@ -36,11 +38,44 @@ def test_task_help_lists_groups_and_their_options(capsys):
     text = capsys.readouterr().out
     assert "female | male | mixed" in text
     assert "baseline_cnn" in text
+    assert "resume=" in text
+
+
+def test_task_help_lists_only_what_the_task_is_made_of(capsys):
+    assert main(["check", "--help"]) == 0
+    text = capsys.readouterr().out
+    assert "dataset=" in text
+    assert "--strict" in text
+    for foreign in ("model", "trainer", "resume", "logger"):
+        assert foreign not in text
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_help_fits_80_columns(capsys, task):
+    for words in ([], [task]):
+        assert main([*words, "--help"]) == 0
+        assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
 
 
 def test_a_misspelt_task_names_the_near_one(capsys):
     assert main(["trian"]) == 1
     assert "did you mean 'train'?" in capsys.readouterr().err
+
+
+def test_strict_is_a_word_of_the_check_alone(tmp_path):
+    shown = run("check", "--strict", "--cfg", "job", cwd=tmp_path)
+    assert "strict: true" in shown.stdout
+    refused = run("train", "--strict", cwd=tmp_path)
+    assert refused.returncode != 0
+    assert "--strict" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_a_group_of_another_task_is_refused(tmp_path):
+    answer = run("check", "model=resnet50", cwd=tmp_path)
+    assert answer.returncode == 1
+    assert "fer-lab check --help" in answer.stderr
+    assert "Traceback" not in answer.stderr
 
 
 @pytest.mark.parametrize(
@@ -63,10 +98,10 @@ def test_a_misspelt_override_names_the_near_one(tmp_path, override, meant):
 
 def test_help_and_mistakes_import_nothing_heavy(tmp_path):
     probe = (
-        "import sys; from fer_lab.cli import main; main(sys.argv[1:]);"
+        "import sys; from fer_lab.cli import TASKS, main; main(sys.argv[1:]);"
         "print([m for m in ('torch', 'pandas', 'wandb', 'timm', 'cv2') if m in sys.modules])"
     )
-    for words in (["train", "--help"], ["train", "split=femal"]):
+    for words in (["train", "--help"], ["train", "split=femal"], ["check", "split=femal"]):
         answer = subprocess.run(
             [sys.executable, "-c", probe, *words],
             capture_output=True,

@@ -22,7 +22,7 @@ LAYERS = [
     {"report"},
     {"configuration", "record"},
     {"tracking"},
-    {"train", "evaluate", "audit", "prepare"},
+    {"train", "check", "evaluate", "audit", "prepare"},
     {"cli"},
 ]
 DEPTH = {name: depth for depth, names in enumerate(LAYERS) for name in names}

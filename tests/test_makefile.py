@@ -73,6 +73,12 @@ def test_all_overrides_arrive_together(project):
     assert sorted(words[2:]) == sorted(AWKWARD)
 
 
+@pytest.mark.parametrize("override", AWKWARD)
+def test_an_override_arrives_intact_at_the_check(project, override):
+    words, _ = make(project, "check-data", override, "strict=true")
+    assert sorted(words) == sorted(["check", override, "strict=true"])
+
+
 def test_overrides_reach_neither_environment_nor_nested_makes(project):
     _, environment = make(project, "train", "seed=3", "name=x")
     assert "seed" not in environment
@@ -89,7 +95,7 @@ def test_help_names_every_target(project):
     text = subprocess.run(
         ["make", "help"], cwd=project, check=True, capture_output=True, text=True
     ).stdout
-    for target in ("train", "sweep", "test", "check", "bench", "setup", "help"):
+    for target in ("train", "sweep", "check-data", "test", "check", "bench", "setup", "help"):
         assert f"\n  {target} " in text
 
 

@@ -9,13 +9,20 @@ import contextlib
 import os
 import re
 import sys
+import textwrap
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 
 from fer_lab.errors import ConfigError, FerLabError, near_miss, user_mistake
 
-TASKS = {"train": "train a classifier, audit it, test it, write its report"}
+TASKS = {
+    "train": "train a classifier, audit it, test it, write its report",
+    "check": "count a dataset's images, find duplicates and unreadable files",
+}
+
+# Words that stand for an override of one task.
+_FLAGS = {"check": {"--strict": "strict=true"}}
 
 _USAGE = """\
 fer-lab: fair and explainable facial-expression recognition
@@ -38,16 +45,29 @@ choose (several values, separated by commas, make a sweep with --multirun):
 {groups}
 
 set often:
+{often}
+
+more:
+{more}\
+  --cfg job [--resolve]           print the composed configuration and stop
+  hydra.searchpath=[file://DIR]   options of your own, in a folder of yours
+"""
+
+_OFTEN = {
+    "train": """\
   model.optimizer.lr=1e-3     trainer.max_epochs=10      recipe.batch_size=64
   dataset.root=FOLDER         split.where.race=[black]   attributes=[gender,age]
   seed=2                      name=my-run                logger.mode=online
-  callbacks.checkpoint.monitor=val/fairness/bias         explain.max_samples=512
+  callbacks.checkpoint.monitor=val/fairness/bias         explain.max_samples=99""",
+    "check": """\
+  dataset.root=FOLDER         split.where.race=[black]   attributes=[gender,age]
+  classes=8                   radius=4 (radius=null: exact duplicates alone)""",
+}
 
-more:
-  resume=FOLDER | resume=last     go on with a run that was interrupted
-  --cfg job [--resolve]           print the composed configuration and stop
-  hydra.searchpath=[file://DIR]   options of your own, without touching the package
-"""
+_MORE = {
+    "train": "  resume=FOLDER | resume=last     go on with a run that was interrupted\n",
+    "check": "  --strict (or strict=true)       exit code 1 when a split leaks into another\n",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -76,7 +96,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if "--help" in overrides or "-h" in overrides:
             print(_task_help(task), end="")
             return 0
-        return _run(task, overrides)
+        flags = _FLAGS.get(task, {})
+        return _run(task, [flags.get(word, word) for word in overrides])
     except KeyboardInterrupt:
         return 130
     except FerLabError as error:
@@ -93,13 +114,35 @@ def _unknown_task(task: str) -> ConfigError:
 
 
 def _task_help(task: str) -> str:
-    from fer_lab.configuration import group_options
+    lines = [
+        textwrap.fill(
+            " | ".join(options),
+            width=80,
+            initial_indent=f"  {group + '=':<13}",
+            subsequent_indent=" " * 15,
+        )
+        for group, options in _task_groups(task).items()
+        if group != "experiment"
+    ]
+    return _TASK_HELP.format(
+        task=task,
+        summary=TASKS[task],
+        groups="\n".join(lines),
+        often=_OFTEN[task],
+        more=_MORE[task],
+    )
 
-    lines = []
-    for group, options in group_options().items():
-        if not group.startswith(("hydra", "local", "experiment")):
-            lines.append(f"  {group + '=':<13}{' | '.join(options)}")
-    return _TASK_HELP.format(task=task, summary=TASKS[task], groups="\n".join(lines))
+
+def _task_groups(task: str) -> dict[str, list[str]]:
+    """The options of the groups that a task is composed of."""
+    from omegaconf import OmegaConf
+
+    from fer_lab.configuration import config_directory, group_options
+
+    defaults = OmegaConf.to_container(OmegaConf.load(config_directory() / f"{task}.yaml").defaults)
+    assert isinstance(defaults, list)
+    composed = {str(name) for entry in defaults if isinstance(entry, dict) for name in entry}
+    return {name: options for name, options in group_options().items() if name in composed}
 
 
 def _run(task: str, overrides: list[str]) -> int:
@@ -192,10 +235,8 @@ def _explained(error: Exception, task: str) -> ConfigError:
 
 
 def _meant(message: str, task: str) -> str:
-    from fer_lab.configuration import group_options
-
     listing = f"`fer-lab {task} --help` lists what can be set"
-    groups = group_options()
+    groups = _task_groups(task)
     option = re.search(r"Could not find '([\w/@-]+)/([^'/]+)'", message)
     if option and option[1] in groups:
         near = near_miss(option[2], groups[option[1]])

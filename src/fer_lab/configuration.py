@@ -79,6 +79,25 @@ def refuse_what_is_no_number(cfg: DictConfig) -> None:
             )
 
 
+def refuse_shared_root(cfg: DictConfig) -> None:
+    """``dataset.root`` is the folder of one dataset: several would all look into the last one's."""
+    sources = OmegaConf.to_container(cfg.dataset.sources, resolve=False)
+    assert isinstance(sources, dict)
+    shared = [
+        str(name)
+        for name, options in sources.items()
+        if name != "synthetic" and isinstance(options, dict)
+        if options.get("root") == "${dataset.root}"
+    ]
+    if len(sources) > 1 and shared:
+        raise ConfigError(
+            f"several datasets need a folder each: {', '.join(shared)} "
+            f"{'have' if len(shared) > 1 else 'has'} none",
+            where=f"dataset=[{','.join(map(str, sources))}]",
+            hint=" ".join(f"dataset.sources.{name}.root=FOLDER" for name in shared),
+        )
+
+
 def refuse_unsafe_sweep(cfg: DictConfig) -> None:
     """Several processes inside a sweep rerun the sweep or train on a part of the data."""
     if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:

@@ -16,7 +16,11 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from fer_lab.configuration import refuse_unsafe_sweep, refuse_what_is_no_number
+from fer_lab.configuration import (
+    refuse_shared_root,
+    refuse_unsafe_sweep,
+    refuse_what_is_no_number,
+)
 from fer_lab.errors import user_mistake
 
 if TYPE_CHECKING:
@@ -80,6 +84,7 @@ def train(cfg: DictConfig, folder: Path) -> Training:
     status, reason = "failed", None
     try:
         refuse_what_is_no_number(cfg)
+        refuse_shared_root(cfg)
         refuse_unsafe_sweep(cfg)
         with _interrupts_by_name():
             logger = start_wandb(cfg, folder, record) if primary else None

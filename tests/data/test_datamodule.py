@@ -315,7 +315,7 @@ def test_a_split_without_rows_is_an_error_when_it_is_asked_for(flat: Make) -> No
     def change(frame: pd.DataFrame) -> None:
         frame.loc[(frame["split"] == "test").to_numpy(), "split"] = "train"
 
-    data = ready(flat(change=change))
+    data = ready(flat(change=change, split={"test_fraction": 0}))
     assert len(data.test_rows) == 0
     with pytest.raises(DataError, match="no test rows") as caught:
         data.test_dataloader()

@@ -166,10 +166,10 @@ def test_a_cache_that_cannot_be_written_names_the_folder(tmp_path: Path) -> None
     assert "FER_LAB_CACHE" in str(caught.value)
 
 
-def test_files_are_not_packed(tmp_path: Path) -> None:
+def test_several_datasets_are_not_packed_as_one(tmp_path: Path) -> None:
     frame = flat_manifest(4)
-    frame.attrs["assets"].readers.clear()
-    with pytest.raises(ConfigError, match="only the rows"):
+    frame["dataset"] = ["flat", "flat", "other", "other"]
+    with pytest.raises(ConfigError, match="only the rows of one dataset"):
         pack(frame, 8, tmp_path)
 
 

@@ -8,7 +8,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from fer_lab.data.manifest import validate
-from fer_lab.data.selection import Selection, Split, plain, select
+from fer_lab.data.selection import Selection, plain, select
+from fer_lab.data.split_options import Split
 from fer_lab.errors import ConfigError, DataError
 from tests.data.flat_faces import flat_manifest
 
@@ -126,24 +127,150 @@ def test_any_categorical_column_can_be_audited() -> None:
     assert selection.groups == {"glasses": ("no", "yes"), "dataset": ("flat",)}
 
 
-def test_a_split_is_made_from_a_name_or_options() -> None:
-    assert Split.of("mixed").where == {}
-    assert Split.of("male").where == {"gender": ["male"]}
-    given = {"name": "old", "where": {"age": ["54+"], "race": None}, "seed": 4}
-    split = Split.of(given)
-    assert (split.name, split.seed, split.val_fraction) == ("old", 4, 0.1)
-    assert str(split) == "age=['54+']"
-    assert Split.of(split) is split
-    assert Split.of({"where": None}).where == {}
-    with pytest.raises(ConfigError, match="no split 'women'"):
-        Split.of("women")
-    with pytest.raises(ConfigError, match="did you mean 'where'"):
-        Split.of({"were": {}})
-
-
 def test_containers_of_omegaconf_become_plain() -> None:
     configuration = OmegaConf.create({"a": {"b": [1, "${c}"]}, "c": 5})
     content = plain(configuration)
     assert content == {"a": {"b": [1, 5]}, "c": 5}
     assert type(content["a"]) is dict
     assert type(content["a"]["b"]) is list
+
+
+def faces(cells: dict[tuple[str, str], int]) -> pd.DataFrame:
+    """As many training rows as asked of each gender and expression, with two other splits."""
+    rows = [cell for cell, count in cells.items() for _ in range(count)]
+    rows += [("female", "happy"), ("male", "sad")] * 4
+    frame = flat_manifest(len(rows))
+    frame["gender"] = pd.Categorical([gender for gender, _ in rows], ["female", "male", "unknown"])
+    frame["label"] = [label for _, label in rows]
+    frame["split"] = ["train"] * (len(rows) - 8) + ["val", "val", "test", "test"] * 2
+    return validate(frame)
+
+
+UNEVEN = {
+    ("female", "happy"): 30,
+    ("female", "sad"): 9,
+    ("male", "happy"): 12,
+    ("male", "sad"): 7,
+    ("unknown", "happy"): 20,
+}
+
+
+def learnt(selection: Selection) -> dict[tuple[str, str], int]:
+    rows = selection.manifest.iloc[selection.train]
+    return {
+        (str(gender), str(label)): int(count)
+        for (gender, label), count in rows.groupby(["gender", "label"], observed=True)
+        .size()
+        .items()
+    }
+
+
+def test_balanced_training_has_as_many_of_each_gender_and_expression_as_the_rarest() -> None:
+    frame = faces(UNEVEN)
+    selection = chosen(frame, split=Split(balance=["gender", "label"]))
+    assert learnt(selection) == {
+        (gender, label): 7 for gender in ("female", "male") for label in ("happy", "sad")
+    }
+    assert len(selection.val) == 4
+    assert len(selection.test) == 4
+    assert selection.notes == [
+        "split.balance draws 28 of the 78 training rows: 7 of each gender × label, "
+        "as many as the rarest has"
+    ]
+
+
+def test_one_gender_of_the_balanced_draw_is_a_half_of_the_mixed_one() -> None:
+    frame = faces(UNEVEN)
+    drawn = {
+        name: set(
+            chosen(
+                frame,
+                split=Split.of({"where": where, "balance": ["gender", "label"]}),
+            ).train.tolist()
+        )
+        for name, where in {
+            "mixed": None,
+            "female": {"gender": ["female"]},
+            "male": {"gender": ["male"]},
+        }.items()
+    }
+    assert len(drawn["female"]) == len(drawn["male"]) == 14
+    assert drawn["female"] | drawn["male"] == drawn["mixed"]
+
+
+def test_mixed_matched_has_the_size_of_one_gender_and_both_genders() -> None:
+    frame = faces(UNEVEN)
+    selection = chosen(frame, split=Split.of("mixed_matched"))
+    counts = learnt(selection)
+    assert sum(counts.values()) == 14
+    for label in ("happy", "sad"):
+        assert {counts["female", label], counts["male", label]} == {3, 4}
+    # The odd row goes to one gender for one expression, to the other for the next.
+    assert counts["female", "happy"] + counts["female", "sad"] == 7
+    balanced = chosen(frame, split=Split(balance=["gender", "label"]))
+    assert set(selection.train) < set(balanced.train)
+    assert "as many as one gender has where each gender × label has 7" in selection.notes[0]
+
+
+def test_a_balanced_draw_depends_on_seed_and_ids_not_on_the_order_of_rows() -> None:
+    frame = faces(UNEVEN)
+    shuffled = validate(frame.sample(frac=1, random_state=5))
+
+    def ids(table: pd.DataFrame, seed: int) -> set[str]:
+        split = Split.of({"balance": ["gender", "label"], "match": "gender", "seed": seed})
+        selection = chosen(table, split=split)
+        return set(selection.manifest["id"].iloc[selection.train])
+
+    assert ids(frame, 1) == ids(shuffled, 1)
+    assert ids(frame, 1) != ids(frame, 2)
+
+
+def test_unreadable_rows_are_not_drawn() -> None:
+    frame = faces(UNEVEN)
+    good = np.ones(len(frame), dtype=bool)
+    rarest = ((frame["gender"] == "male") & (frame["label"] == "sad")).to_numpy()
+    good[np.flatnonzero(rarest & (frame["split"] == "train").to_numpy())[:2]] = False
+    selection = chosen(frame, good=good, split=Split(balance=["gender", "label"]))
+    assert set(learnt(selection).values()) == {5}
+
+
+def test_the_test_rows_can_be_balanced_too() -> None:
+    frame = flat_manifest(200)
+    frame.loc[(frame["split"] == "test").to_numpy() & (frame.index < 60), "gender"] = "female"
+    selection = chosen(frame, test_split=Split(balance=["gender"]))
+    counts = frame["gender"].iloc[selection.test].value_counts()
+    assert counts["female"] == counts["male"] < 20
+    assert selection.notes[0].startswith("test_split.balance draws")
+
+
+def test_a_cell_without_rows_is_named() -> None:
+    frame = faces({("female", "happy"): 3, ("female", "sad"): 2, ("male", "happy"): 4})
+    with pytest.raises(DataError, match="no row is gender male, label sad"):
+        chosen(frame, split=Split(balance=["gender", "label"]))
+
+
+def test_filters_of_several_attributes_are_an_intersection() -> None:
+    frame = flat_manifest(120)
+    frame["attribute_glasses"] = (["yes"] * 3 + ["no"] * 4) * 17 + ["yes"]
+    frame["race"] = (["white"] * 5 + ["black"] * 6) * 10 + ["black"] * 10
+    frame["race_source"] = "annotated"
+    frame = validate(frame)
+    wanted = {"gender": ["female"], "glasses": [True], "race": ["black"]}
+    selection = chosen(
+        frame,
+        split=Split.of({"where": wanted}),
+        test_split=Split.of({"where": {"race": ["white"], "glasses": ["no"]}}, "test_split"),
+    )
+    expected = [
+        row
+        for row in range(120)
+        if frame["split"][row] == "train"
+        and frame["gender"][row] == "female"
+        and frame["attribute_glasses"][row] == "yes"
+        and frame["race"][row] == "black"
+    ]
+    assert expected
+    assert selection.train.tolist() == expected
+    assert {(frame["race"][row], frame["attribute_glasses"][row]) for row in selection.test} == {
+        ("white", "no")
+    }

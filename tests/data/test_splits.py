@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fer_lab.data.manifest import validate
-from fer_lab.data.splits import assign_validation, balanced_subset, where
-from fer_lab.errors import ConfigError
+from fer_lab.data.splits import assign_validation, where
+from fer_lab.data.subsets import balanced_subset, equal_cells
+from fer_lab.errors import ConfigError, DataError
 
 LABELS = ("happy", "sad", "fear")
 GENDERS = ("female", "male", "unknown")
@@ -235,3 +236,39 @@ def test_the_cells_can_be_of_any_attributes():
     manifest = drawn(100, attribute_glasses=["yes"] * 10 + ["no"] * 90)
     chosen = balanced_subset(manifest, 20, by=("glasses",))
     assert Counter(manifest["attribute_glasses"].iloc[chosen]) == {"yes": 10, "no": 10}
+
+
+@settings(max_examples=60, deadline=None)
+@given(rows=st.integers(40, 300), seed=st.integers(0, 99), data=st.integers(0, 5))
+def test_equal_cells_are_equal_and_as_large_as_the_rarest(rows, seed, data):
+    manifest = drawn(rows, data)
+    known = manifest[manifest["gender"] != "unknown"]
+    rarest = pd.crosstab(known["label"], known["gender"].astype(str)).to_numpy().min()
+    if rarest == 0:
+        with pytest.raises(DataError, match="no row is label fear"):
+            equal_cells(manifest, ("label", "gender"), seed)
+        return
+    chosen, size = equal_cells(manifest, ("label", "gender"), seed)
+    assert size == rarest
+    assert set(cells(manifest.iloc[chosen]).values()) == {rarest}
+    assert "unknown" not in set(manifest["gender"].iloc[chosen])
+    assert (np.diff(chosen) > 0).all()
+    matched, _ = equal_cells(manifest, ("label", "gender"), seed, match="gender")
+    assert set(matched) <= set(chosen)
+    assert Counter(manifest["label"].iloc[matched]) == dict.fromkeys(LABELS, rarest)
+    for label in LABELS:
+        of_label = manifest.iloc[matched][manifest["label"].iloc[matched] == label]
+        assert abs((of_label["gender"] == "female").sum() - rarest / 2) <= 0.5
+
+
+def test_matching_the_only_balanced_attribute_keeps_the_size_of_one_group():
+    manifest = drawn(60, gender=["female"] * 20 + ["male"] * 40)
+    matched, _ = equal_cells(manifest, ("gender",), 1, match="gender")
+    assert Counter(manifest["gender"].iloc[matched]) == {"female": 10, "male": 10}
+
+
+def test_nothing_known_leaves_nothing_to_balance():
+    with pytest.raises(DataError, match="nothing is left to balance"):
+        equal_cells(drawn(5, gender="unknown"), ("gender", "label"))
+    with pytest.raises(ConfigError, match="not among the balanced"):
+        equal_cells(drawn(5), ("label",), match="gender")

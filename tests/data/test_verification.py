@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from fer_lab.data import verification
+from fer_lab.data.images import decode
 from fer_lab.data.manifest import Assets, validate
 from fer_lab.data.opencv import opencv
 from fer_lab.data.verification import verify
@@ -149,18 +150,18 @@ def test_what_was_seen_of_other_files_is_kept(tmp_path):
 
 def test_an_interruption_keeps_what_was_seen(tmp_path, monkeypatch):
     paths = [photograph(tmp_path / f"{number}.jpg") for number in range(3)]
-    look = verification._look
+    look = verification.look
 
     def interrupted(path: str):
         if path.endswith("2.jpg"):
             raise KeyboardInterrupt
         return look(path)
 
-    monkeypatch.setattr(verification, "_look", interrupted)
+    monkeypatch.setattr(verification, "look", interrupted)
     monkeypatch.setattr("fer_lab.data.threads._AT_ONCE", 1)
     with pytest.raises(KeyboardInterrupt):
         verify(manifest_of(*paths), tmp_path / "cache", threads=1)
-    monkeypatch.setattr(verification, "_look", look)
+    monkeypatch.setattr(verification, "look", look)
     for path in paths:
         replace_unseen(path, b"no image")
     assert verify(manifest_of(*paths), tmp_path / "cache")[0].tolist() == [True, True, False]
@@ -214,6 +215,25 @@ def test_a_box_must_share_area_with_its_image(tmp_path, box, good):
     rows, unreadable = verify(manifest, tmp_path / "cache")
     assert rows.tolist() == [good]
     assert list(unreadable["reason"]) == ([] if good else ["box outside the image"])
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.tiff", "a.webp"])
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_a_box_is_checked_against_the_image_as_it_is_turned(tmp_path, name, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = photograph(tmp_path / name, size=(90, 30), exif=exif)
+    height, width = decode(str(path)).shape[:2]
+    if name == "a.jpg":
+        assert (width, height) == ((30, 90) if orientation > 4 else (90, 30))
+    boxes = [(width - 2, 0, 10, 10), (0, height - 2, 10, 10), (width, 0, 9, 9), (0, height, 9, 9)]
+    rows, _ = verify(manifest_of(path, path, path, path, boxes=boxes), tmp_path / "cache")
+    assert rows.tolist() == [True, True, False, False]
+
+
+def test_an_exif_block_in_disorder_turns_nothing(tmp_path):
+    path = photograph(tmp_path / "a.jpg", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
+    assert verify(manifest_of(path, boxes=[(60, 0, 9, 9)]), tmp_path / "cache")[0].all()
 
 
 def test_faces_of_one_file_are_judged_by_their_own_boxes(tmp_path):

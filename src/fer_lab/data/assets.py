@@ -36,7 +36,11 @@ class Sample:
 
 
 class Reader(Protocol):
-    """Makes the pixels of rows whose ``path`` is not a file; picklable for worker processes."""
+    """Makes the pixels of a dataset's rows; picklable for worker processes.
+
+    A reader with a true ``reads_files`` takes the paths of image files: these are verified like
+    those of a dataset without a reader.
+    """
 
     def key(self) -> str:
         """A hash of every setting that changes pixels."""
@@ -78,6 +82,16 @@ class Assets:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Assets:
         return self
+
+
+def rows_of_files(manifest: pd.DataFrame) -> NDArray[np.bool_]:
+    """Which rows have the path of an image file, ``[N]``: all but those that a reader draws."""
+    drawn = [
+        name
+        for name, reader in assets(manifest).readers.items()
+        if not getattr(reader, "reads_files", False)
+    ]
+    return np.asarray(~manifest["dataset"].isin(drawn), dtype=bool)
 
 
 def assets(manifest: pd.DataFrame) -> Assets:

@@ -203,6 +203,9 @@ def _swap_landmarks(points: Tensor, flipped: Tensor) -> Tensor:
 def _orders(device: torch.device) -> tuple[Tensor, Tensor]:
     """The mirrored regions and landmarks, copied to a device once: a copy a batch would wait."""
     return (
-        torch.tensor(REGION_FLIP, dtype=torch.uint8, device=device),
+        # Beyond the regions stand values of no region, which stay what they are.
+        torch.tensor(
+            [*REGION_FLIP, *range(len(REGION_FLIP), 256)], dtype=torch.uint8, device=device
+        ),
         torch.tensor(LANDMARK_FLIP, device=device),
     )

@@ -8,7 +8,23 @@ from typing import Any, Literal
 
 from fer_lab.data.face_datamodule import FaceDataModule
 
-__all__ = ["AffectNetDataModule", "FaceDataModule", "SyntheticDataModule"]
+__all__ = [
+    "AffectNetDataModule",
+    "CKPlusDataModule",
+    "CelebADataModule",
+    "CelebAMaskHQDataModule",
+    "ExpWDataModule",
+    "FER2013DataModule",
+    "FaceDataModule",
+    "FairFaceDataModule",
+    "FolderDataModule",
+    "JAFFEDataModule",
+    "KDEFDataModule",
+    "RAFDBDataModule",
+    "RFWDataModule",
+    "SyntheticDataModule",
+    "TableDataModule",
+]
 
 
 class SyntheticDataModule(FaceDataModule):
@@ -82,3 +98,253 @@ class AffectNetDataModule(FaceDataModule):
             "gender_columns": gender_columns,
         }
         super().__init__({"affectnet": source}, **options)
+
+
+class JAFFEDataModule(FaceDataModule):
+    """JAFFE: see ``fer_lab.data.sources.jaffe``.
+
+    Args:
+        root: folder of the images.
+        **options: of :class:`FaceDataModule`.
+    """
+
+    def __init__(self, root: str | os.PathLike[str], **options: Any) -> None:
+        super().__init__({"jaffe": {"root": root}}, **options)
+
+
+class CKPlusDataModule(FaceDataModule):
+    """CK+ in its three forms: see ``fer_lab.data.sources.ckplus``.
+
+    Args:
+        root: folder of the dataset.
+        release: ``sequences``, ``folders``, ``csv``, or ``auto`` to look at the folder.
+        peak_frames: how many images at the end of a sequence have its emotion.
+        cache_dir: folder of the caches.
+        **options: of :class:`FaceDataModule`.
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        *,
+        release: Literal["auto", "sequences", "folders", "csv"] = "auto",
+        peak_frames: int = 3,
+        cache_dir: str | os.PathLike[str] | None = None,
+        **options: Any,
+    ) -> None:
+        source = {
+            "root": root,
+            "release": release,
+            "peak_frames": peak_frames,
+            "cache_dir": cache_dir,
+        }
+        super().__init__({"ckplus": source}, cache_dir=cache_dir, **options)
+
+
+class KDEFDataModule(FaceDataModule):
+    """KDEF: see ``fer_lab.data.sources.kdef``.
+
+    Args:
+        root: folder of the images.
+        angles: the camera's angles wanted; None takes all five.
+        **options: of :class:`FaceDataModule`.
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        *,
+        angles: Sequence[str] | str | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__({"kdef": {"root": root, "angles": angles}}, **options)
+
+
+class RAFDBDataModule(FaceDataModule):
+    """RAF-DB, as a list or in folders: see ``fer_lab.data.sources.rafdb``.
+
+    Args:
+        root: folder of the dataset.
+        images: ``aligned`` faces or ``original`` photographs.
+        **options: of :class:`FaceDataModule`.
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        *,
+        images: Literal["aligned", "original"] = "aligned",
+        **options: Any,
+    ) -> None:
+        super().__init__({"rafdb": {"root": root, "images": images}}, **options)
+
+
+class FER2013DataModule(FaceDataModule):
+    """FER2013 with its own labels or those of FER+: see ``fer_lab.data.sources.fer2013``.
+
+    Args:
+        root: folder of the dataset.
+        labels: ``fer2013`` or ``ferplus``.
+        votes: FER+'s ``fer2013new.csv``, where it is not in ``root``.
+        image_size: height and width in pixels.
+        cache_dir: folder of the caches; ``FER_LAB_CACHE`` or ``~/.cache/fer_lab`` by default.
+        **options: of :class:`FaceDataModule`.
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        *,
+        labels: Literal["fer2013", "ferplus"] = "fer2013",
+        votes: str | os.PathLike[str] | None = None,
+        image_size: int = 48,
+        cache_dir: str | os.PathLike[str] | None = None,
+        **options: Any,
+    ) -> None:
+        source = {"root": root, "labels": labels, "votes": votes, "cache_dir": cache_dir}
+        super().__init__({"fer2013": source}, image_size=image_size, cache_dir=cache_dir, **options)
+
+
+class ExpWDataModule(FaceDataModule):
+    """ExpW: see ``fer_lab.data.sources.expw``.
+
+    Args:
+        root: folder of the dataset.
+        test_fraction: share of the photographs drawn for testing.
+        test_seed: of that draw; ``seed`` is that of the training.
+        **options: of :class:`FaceDataModule`.
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        *,
+        test_fraction: float = 0.1,
+        test_seed: int = 1,
+        **options: Any,
+    ) -> None:
+        source = {"root": root, "test_fraction": test_fraction, "seed": test_seed}
+        super().__init__({"expw": source}, **options)
+
+
+class CelebADataModule(FaceDataModule):
+    """CelebA: see ``fer_lab.data.sources.celeba``.
+
+    Args:
+        root: folder of the release.
+        exclude: CelebAMask-HQ's mapping file, whose images are left out.
+        target: the attribute to tell apart.
+        **options: of :class:`FaceDataModule`.
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        *,
+        exclude: str | os.PathLike[str] | None = None,
+        target: str = "gender",
+        **options: Any,
+    ) -> None:
+        source = {"root": root, "exclude": exclude}
+        super().__init__({"celeba": source}, target=target, **options)
+
+
+class CelebAMaskHQDataModule(FaceDataModule):
+    """CelebAMask-HQ with its region masks: see ``fer_lab.data.sources.celebamask_hq``.
+
+    Args:
+        root: folder of the release.
+        celeba_root: folder with CelebA's lists; ``root`` by default.
+        target: the attribute to tell apart.
+        **options: of :class:`FaceDataModule`.
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        *,
+        celeba_root: str | os.PathLike[str] | None = None,
+        target: str = "gender",
+        **options: Any,
+    ) -> None:
+        source = {"root": root, "celeba_root": celeba_root}
+        super().__init__({"celebamask_hq": source}, target=target, **options)
+
+
+class FairFaceDataModule(FaceDataModule):
+    """FairFace: see ``fer_lab.data.sources.fairface``.
+
+    Args:
+        root: folder of the release.
+        target: ``race``, ``gender`` or ``age``.
+        **options: of :class:`FaceDataModule`.
+    """
+
+    def __init__(
+        self, root: str | os.PathLike[str], *, target: str = "race", **options: Any
+    ) -> None:
+        super().__init__({"fairface": {"root": root}}, target=target, **options)
+
+
+class RFWDataModule(FaceDataModule):
+    """RFW: see ``fer_lab.data.sources.rfw``.
+
+    Args:
+        root: folder of the release.
+        target: ``race``.
+        **options: of :class:`FaceDataModule`.
+    """
+
+    def __init__(
+        self, root: str | os.PathLike[str], *, target: str = "race", **options: Any
+    ) -> None:
+        super().__init__({"rfw": {"root": root}}, target=target, **options)
+
+
+class TableDataModule(FaceDataModule):
+    """Any CSV or parquet table of images: see ``fer_lab.data.sources.table``.
+
+    Args:
+        root: the folder that image paths are relative to.
+        table: options of :func:`fer_lab.data.sources.table.read` (``file``, ``columns``,
+            ``labels`` …).
+        **options: of :class:`FaceDataModule`.
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        *,
+        table: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__({"table": {"root": root, **(table or {})}}, **options)
+
+
+class FolderDataModule(FaceDataModule):
+    """Images in a folder per class: see ``fer_lab.data.sources.folder``.
+
+    Args:
+        root: the folder that holds the classes, or splits with classes in each.
+        labels: the expression of each folder, where its name is none.
+        test_fraction: share of the images drawn for testing where no folder is a split.
+        test_seed: of that draw; ``seed`` is that of the training.
+        **options: of :class:`FaceDataModule`.
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        *,
+        labels: Mapping[str, str | None] | None = None,
+        test_fraction: float = 0.2,
+        test_seed: int = 1,
+        **options: Any,
+    ) -> None:
+        source = {
+            "root": root,
+            "labels": labels,
+            "test_fraction": test_fraction,
+            "seed": test_seed,
+        }
+        super().__init__({"folder": source}, **options)

@@ -19,13 +19,15 @@ from torch.utils.data import DataLoader
 from fer_lab.data.augment import Augment
 from fer_lab.data.dataset import Batch, FaceDataset, collated
 from fer_lab.data.images import Rows
-from fer_lab.data.loading import Loaded, load
+from fer_lab.data.loading import Cache, Loaded, load
 from fer_lab.data.packed import default_cache
 from fer_lab.data.packing import processor_count
 from fer_lab.data.randomness import combine
 from fer_lab.data.samplers import EpochSampler
-from fer_lab.data.selection import Split, plain
-from fer_lab.data.splits import balanced_subset
+from fer_lab.data.selection import plain
+from fer_lab.data.split_options import Split
+from fer_lab.data.subsets import balanced_subset
+from fer_lab.data.target import EXPRESSION
 from fer_lab.data.vocabulary import expression_classes
 from fer_lab.errors import ConfigError, DataError
 
@@ -46,10 +48,14 @@ class FaceDataModule(LightningDataModule):
     Args:
         sources: options of each dataset by name, ``{"affectnet": {"root": …}}``.
         split: whom the model learns from: ``mixed``, ``female``, ``male``, or a mapping with
-            ``where`` (wanted values by attribute), ``val_fraction`` and ``seed``. Validation
-            keeps every group.
+            ``where`` (wanted values by attribute), ``folds``, ``balance`` and the other fields
+            of :class:`~fer_lab.data.split_options.Split`. Validation keeps every group.
         test_split: whom the model is tested on, in the same forms.
-        classes: 6, 7, 8 or names of expressions.
+        classes: 6, 7, 8 or names of expressions; of another target the names of its groups, or
+            any number for all of them.
+        target: what is told apart: ``expression``, ``dataset``, or an attribute (``gender``,
+            ``smiling`` …), whose groups are then the classes. Rows where it is unknown are set
+            aside.
         attributes: whose groups are audited.
         image_size: height and width in pixels.
         batch_size: in training, per device.
@@ -57,14 +63,21 @@ class FaceDataModule(LightningDataModule):
         num_workers: loading processes; ``auto`` takes none for faces in memory maps, else one a
             processor.
         augment: changes of training images, see :class:`~fer_lab.data.augment.Augment`.
+        cache: ``packed`` decodes image files once, into memory maps at the training size; ``none``
+            decodes them whenever they are asked for.
         cache_dir: folder of the caches; ``FER_LAB_CACHE`` or ``~/.cache/fer_lab`` by default.
         seed: of the order of rows and of the augmentation.
         verify: whether image files are looked at once before training; what cannot be read is
             then set aside and listed.
+        harmonise: tables that bring the attributes of several datasets to common groups, see
+            :func:`~fer_lab.data.merging.harmonised`.
+        annotations: labels of others in files (``{"kind": "demographics", "file": …}``), see
+            :func:`~fer_lab.data.sources.external.annotate`.
         annotated_training: whether training batches, too, carry regions and landmarks.
 
     Attributes:
-        classes: names of the labels.
+        classes: names of the labels; of another target than expressions known after
+            :meth:`setup`.
         manifest: the rows in use; ``index`` in batches is a row here.
         train_rows: rows to learn from.
         val_rows: rows to watch.
@@ -75,7 +88,7 @@ class FaceDataModule(LightningDataModule):
         unreadable: ``id``, ``path`` and ``reason`` of files that cannot be read.
         warnings: what the figures will lack.
         fingerprint: hash of the manifest.
-        has_regions: whether every face has a region mask.
+        has_regions: whether faces have region masks.
 
     Raises:
         ConfigError: for an option that cannot work.
@@ -101,15 +114,19 @@ class FaceDataModule(LightningDataModule):
         split: str | Mapping[str, Any] = "mixed",
         test_split: str | Mapping[str, Any] = "mixed",
         classes: int | Sequence[str] = 7,
+        target: str = EXPRESSION,
         attributes: Sequence[str] = ("gender", "age", "race"),
         image_size: int = 224,
         batch_size: int = 64,
         eval_batch_size: int | None = None,
         num_workers: int | Literal["auto"] = "auto",
         augment: Augment | Mapping[str, float] | None = None,
+        cache: Cache = "none",
         cache_dir: str | os.PathLike[str] | None = None,
         seed: int = 1,
         verify: bool = True,
+        harmonise: Mapping[str, Any] | None = None,
+        annotations: Sequence[Mapping[str, Any]] = (),
         annotated_training: bool = False,
     ) -> None:
         super().__init__()
@@ -120,7 +137,9 @@ class FaceDataModule(LightningDataModule):
             raise ConfigError("no dataset is named", where="sources", hint="dataset=synthetic")
         self.split = Split.of(plain(split))
         self.test_split = Split.of(plain(test_split), "test_split")
-        self.classes = expression_classes(plain(classes))
+        self.target = target
+        self._asked_classes: int | list[str] = plain(classes)
+        self.classes = expression_classes(plain(classes)) if target == EXPRESSION else ()
         self.attributes = tuple(plain(attributes))
         self.image_size = image_size
         self.batch_size = batch_size
@@ -130,9 +149,14 @@ class FaceDataModule(LightningDataModule):
                 raise ConfigError(f"{name}={getattr(self, name)} is below 1", where=f"data.{name}")
         self.num_workers = num_workers
         self.augment = Augment.of(plain(augment))
+        if cache not in ("none", "packed"):
+            raise ConfigError(f"no cache {cache!r}", where="data.cache", hint="none or packed")
+        self.cache = cache
         self.cache_dir = default_cache() if cache_dir is None else Path(cache_dir).expanduser()
         self.seed = seed
         self.verify = verify
+        self.harmonise = plain(harmonise)
+        self.annotations: list[dict[str, Any]] = plain(annotations)
         self.annotated_training = annotated_training
         self._loaded: Loaded | None = None
         self._audits: dict[object, DataLoader[Batch]] = {}
@@ -151,9 +175,11 @@ class FaceDataModule(LightningDataModule):
         self.groups, self.sources_of = chosen.groups, chosen.sources_of
         self.dropped, self.unreadable = loaded.dropped, loaded.unreadable
         self.warnings = chosen.warnings
-        self.fingerprint = loaded.fingerprint
+        self.classes, self.fingerprint = loaded.classes, loaded.fingerprint
         self.has_regions = loaded.images.has_regions
         self.manifest = chosen.manifest
+        for note in chosen.notes:
+            _log.info("%s", note)
         for warning in self.warnings:
             _log.warning("%s", warning)
 
@@ -212,13 +238,17 @@ class FaceDataModule(LightningDataModule):
         if self._loaded is None:
             self._loaded = load(
                 self.sources,
-                classes=self.classes,
+                classes=self._asked_classes,
+                target=self.target,
                 attributes=self.attributes,
                 split=self.split,
                 test_split=self.test_split,
                 image_size=self.image_size,
                 cache_dir=self.cache_dir,
+                cache=self.cache,
                 verify=self.verify,
+                harmonise=self.harmonise,
+                annotations=self.annotations,
             )
         return self._loaded
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -12,6 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fer_lab.data.assets import assets
+from fer_lab.data.masks import COLUMN as MASK_PATH
+from fer_lab.data.masks import NO_REGION, decode_mask
 from fer_lab.data.opencv import opencv
 from fer_lab.errors import DataError
 
@@ -27,7 +30,8 @@ class Pixels:
 
     Attributes:
         image: uint8 ``[B, H, W, 3]``, RGB.
-        regions: uint8 ``[B, H, W]``, index in ``vocabulary.REGIONS``, or None.
+        regions: uint8 ``[B, H, W]``, index in ``vocabulary.REGIONS`` (255 where it is in none,
+            and all over a face without a mask), or None.
         landmarks: float32 ``[B, 68, 2]``, x and y in pixels of ``image`` (integers are centres of
             pixels; NaN for a face without them), or None.
     """
@@ -47,7 +51,7 @@ class Images(Protocol):
 
     @property
     def has_regions(self) -> bool:
-        """Whether every row has a region mask."""
+        """Whether rows have region masks."""
         ...
 
     @property
@@ -63,6 +67,8 @@ class Images(Protocol):
 class FileImages:
     """Image files, cropped to the face where the manifest has a box, and resized.
 
+    Region masks (column ``mask_path``) are cropped and resized likewise, without interpolation.
+
     Args:
         manifest: rows whose ``path`` is a file.
         size: height and width of what :meth:`read` returns, in pixels.
@@ -70,12 +76,22 @@ class FileImages:
 
     def __init__(self, manifest: pd.DataFrame, size: int) -> None:
         self.size = size
-        self.has_regions = False
+        self.has_regions = MASK_PATH in manifest
+        self._masks = manifest[MASK_PATH].array if self.has_regions else None
         # The frame's own array: Arrow strings are not touched, and so not copied, by workers.
         self._paths = manifest["path"].array
         self._boxes = _Beside(manifest, "box")
         self._landmarks = _Beside(manifest, "landmarks")
         self.has_landmarks = self._landmarks.any
+
+    def share(self, start: int, stop: int) -> FileImages:
+        """Some neighbouring rows; whether there are landmarks is that of all rows."""
+        part = copy(self)
+        part._paths = self._paths[start:stop]
+        part._masks = None if self._masks is None else self._masks[start:stop]
+        part._boxes = self._boxes.share(start, stop)
+        part._landmarks = self._landmarks.share(start, stop)
+        return part
 
     def read(self, rows: Rows) -> Pixels:
         """Decode some files.
@@ -84,6 +100,9 @@ class FileImages:
             DataError: when a file is gone or cannot be decoded, naming it.
         """
         image = np.empty((len(rows), self.size, self.size, 3), dtype=np.uint8)
+        regions = None
+        if self._masks is not None:
+            regions = np.full(image.shape[:3], NO_REGION, dtype=np.uint8)
         boxes = self._boxes.read(rows) if self._boxes.any else None
         landmarks = self._landmarks.read(rows) if self.has_landmarks else None
         for place, row in enumerate(rows):
@@ -92,10 +111,21 @@ class FileImages:
             if boxes is not None and not np.isnan(boxes[place]).any():
                 left, top, right, bottom = face_crop(boxes[place], right, bottom)
             image[place] = resize(decoded[top:bottom, left:right], self.size)
+            if (
+                regions is not None
+                and self._masks is not None
+                and isinstance(mask := self._masks[row], str)
+            ):
+                height, width = decoded.shape[:2]
+                regions[place] = resize_mask(
+                    decode_mask(mask),
+                    (left / width, top / height, right / width, bottom / height),
+                    self.size,
+                )
             if landmarks is not None:
                 scale = np.array([self.size / (right - left), self.size / (bottom - top)])
                 landmarks[place] = (landmarks[place] - (left, top) + 0.5) * scale - 0.5
-        return Pixels(image, None, landmarks)
+        return Pixels(image, regions, landmarks)
 
 
 class JoinedImages:
@@ -200,6 +230,23 @@ def resize(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(image, (size, size), interpolation=method), dtype=np.uint8)
 
 
+def resize_mask(
+    mask: NDArray[np.uint8], crop: tuple[float, float, float, float], size: int
+) -> NDArray[np.uint8]:
+    """Crop a region mask and bring it to ``size`` × ``size`` pixels, each the nearest one.
+
+    Args:
+        mask: uint8 ``[H, W]``; it may have another resolution than its image.
+        crop: left, top, right and bottom in shares of the width and height.
+        size: height and width of the result, in pixels.
+    """
+    left, top, right, bottom = crop
+    steps = (np.arange(size) + 0.5) / size
+    rows = ((top + (bottom - top) * steps) * mask.shape[0]).astype(np.int64)
+    columns = ((left + (right - left) * steps) * mask.shape[1]).astype(np.int64)
+    return np.asarray(mask[np.ix_(rows, columns)], dtype=np.uint8)
+
+
 class _Beside:
     """An array beside the manifest, read by row of the manifest."""
 
@@ -217,3 +264,16 @@ class _Beside:
         found = np.array(self.array[np.maximum(own, 0)], dtype=np.float32)
         found[own < 0] = np.nan
         return found
+
+    def share(self, start: int, stop: int) -> _Beside:
+        """Some neighbouring rows, with their entries alone."""
+        part = copy(self)
+        part.rows = self.rows[start:stop]
+        if self.any:
+            there = part.rows >= 0
+            part.array = np.asarray(self.array[part.rows[there]])
+            part.rows = np.where(there, np.cumsum(there) - 1, -1)
+            # An entry for rows without one to point at.
+            if not len(part.array):
+                part.array = np.full((1, *self.array.shape[1:]), np.nan, dtype=np.float32)
+        return part

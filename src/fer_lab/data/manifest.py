@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -95,11 +95,16 @@ def fingerprint(manifest: pd.DataFrame) -> str:
     return digest.hexdigest()[:16]
 
 
-def merge(manifests: Iterable[pd.DataFrame]) -> pd.DataFrame:
+def merge(manifests: Iterable[pd.DataFrame], *, agreed: Collection[str] = ()) -> pd.DataFrame:
     """Put manifests of different datasets below each other.
 
     Rows of arrays beside the tables are counted on; an attribute that one of them lacks is
     ``unknown`` there. A dataset that does not know an attribute (source ``none``) goes with any.
+
+    Args:
+        manifests: one or more.
+        agreed: attribute columns whose groups have been brought together, so that neither
+            different groups nor different sources stand in the way.
 
     Raises:
         DataError: when an attribute has different groups or sources, or the same dataset comes
@@ -109,10 +114,12 @@ def merge(manifests: Iterable[pd.DataFrame]) -> pd.DataFrame:
     if len(parts) == 1:
         return parts[0]
     for name in DEMOGRAPHICS:
-        _refuse_mixed(name, [part for part in parts if (part[f"{name}_source"] != NO_SOURCE).any()])
+        if name not in agreed:
+            told = [part for part in parts if (part[f"{name}_source"] != NO_SOURCE).any()]
+            _refuse_mixed(name, told)
     columns = list(dict.fromkeys(name for part in parts for name in part.columns))
     for name in columns:
-        if name.startswith(ATTRIBUTE_PREFIX):
+        if name.startswith(ATTRIBUTE_PREFIX) and name not in agreed:
             _refuse_mixed(name, [part for part in parts if name in part])
     beside = [assets(part) for part in parts]
     merged = Assets(roots={name: root for each in beside for name, root in each.roots.items()})
@@ -129,7 +136,12 @@ def merge(manifests: Iterable[pd.DataFrame]) -> pd.DataFrame:
     for name in ARRAY_SHAPES:
         _join_arrays(name, parts, merged)
     for name in columns:
-        kinds = [part[name].cat.categories for part in parts if _is_categorical(part, name)]
+        having = [part for part in parts if _is_categorical(part, name)]
+        # A dataset that knows nothing of an attribute has no say in its groups.
+        told = having
+        if name in DEMOGRAPHICS:
+            told = [part for part in having if (part[f"{name}_source"] != NO_SOURCE).any()]
+        kinds = [part[name].cat.categories for part in told or having]
         if not kinds:
             continue
         groups = list(dict.fromkeys(value for kind in kinds for value in kind if value != UNKNOWN))
@@ -155,12 +167,12 @@ def _refuse_mixed(name: str, parts: Sequence[pd.DataFrame]) -> None:
         kinds = set(part.get(f"{name}_source", pd.Series(dtype="str"))) - {NO_SOURCE}
         seen.setdefault((*group_values(part, name), f"({' and '.join(sorted(kinds))})"), dataset)
     if len({frozenset(key) for key in seen}) > 1:
+        short = name.removeprefix(ATTRIBUTE_PREFIX)
         described = "; ".join(f"{dataset}: {', '.join(key)}" for key, dataset in seen.items())
         raise DataError(
-            f"{name.removeprefix(ATTRIBUTE_PREFIX)} has different groups or sources"
-            " in the datasets to merge",
+            f"{short} has different groups or sources in the datasets to merge",
             where=described,
-            hint="merge datasets that agree, or bring the attribute to common groups first",
+            hint=f"name a table in data.harmonise ({{{short}: {{}}}} if only sources differ)",
         )
 
 

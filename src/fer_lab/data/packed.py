@@ -1,4 +1,4 @@
-"""The packed cache: images of one size in memory-mapped arrays, drawn once.
+"""The packed cache: images of one size in memory-mapped arrays, drawn or decoded once.
 
 A folder is built under a temporary name and renamed when it is whole, so that a folder with a
 key for its name is whole. Where the file system has locks, a second builder waits for the first.
@@ -21,10 +21,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fer_lab.data.assets import Reader, assets
-from fer_lab.data.images import Pixels, Rows
-from fer_lab.data.packing import ARRAYS, Job, draw_in_parallel
+from fer_lab.data.assets import ARRAY_SHAPES, Reader, assets
+from fer_lab.data.images import WIDENING, FileImages, Pixels, Rows
+from fer_lab.data.opencv import opencv
+from fer_lab.data.packable import FINDINGS, DrawnFaces, Faces, FileFaces
+from fer_lab.data.packing import Job, draw_in_parallel
 from fer_lab.data.progress import track
+from fer_lab.data.verification import MISSING, REASONS
 from fer_lab.errors import ConfigError, DataError
 from fer_lab.files import write_json
 
@@ -59,6 +62,7 @@ class PackedImages:
         self._images: NDArray[np.uint8] = np.asarray(arrays["images"])
         self._regions = np.asarray(arrays["regions"]) if "regions" in arrays else None
         self._landmarks = np.asarray(arrays["landmarks"]) if "landmarks" in arrays else None
+        self._findings = np.asarray(arrays[FINDINGS]) if FINDINGS in arrays else None
 
     def __reduce__(self) -> tuple[type[PackedImages], tuple[Path]]:
         """Other processes map the files instead of receiving their content."""
@@ -82,6 +86,15 @@ class PackedImages:
         """Whether there are landmarks."""
         return self._landmarks is not None
 
+    @property
+    def findings(self) -> NDArray[np.int32] | None:
+        """What a look at each file gave, None where there are no files, ``[N, 3]``.
+
+        Width and height of the image as it is decoded, and the place in
+        ``verification.REASONS`` of what keeps it from being used (its pixels are then black).
+        """
+        return self._findings
+
     def read(self, rows: Rows) -> Pixels:
         """The pixels of some rows, in their order."""
         return Pixels(
@@ -97,77 +110,122 @@ def default_cache() -> Path:
 
 
 def pack(manifest_rows: pd.DataFrame, size: int, cache_dir: str | os.PathLike[str]) -> PackedImages:
-    """Open the packed images of some rows, drawing them when that was not done before.
+    """Open the packed images of some rows, making them when that was not done before.
+
+    Image files are known by path, size and modification time; one that cannot be used is noted
+    in :attr:`PackedImages.findings` and keeps nobody else from being packed.
 
     Args:
-        manifest_rows: rows of one dataset which has a reader; row n is row n of the result.
+        manifest_rows: rows of one dataset; row n is row n of the result.
         size: height and width in pixels.
         cache_dir: folder of the caches.
 
     Raises:
-        ConfigError: when the rows are files, or of several datasets.
+        ConfigError: when the rows are of several datasets, or there are none.
         DataError: when the cache cannot be written.
     """
     datasets = manifest_rows["dataset"].unique()
-    reader = assets(manifest_rows).readers.get(datasets[0]) if len(datasets) == 1 else None
-    if reader is None:
+    if len(datasets) != 1:
         raise ConfigError(
-            "only the rows of one dataset that is drawn can be packed",
+            "only the rows of one dataset can be packed",
             where=", ".join(map(str, datasets)) or "no rows",
         )
-    paths = [str(path) for path in manifest_rows["path"]]
-    key = _key(reader, paths, size)
+    faces, key = _faces(manifest_rows, assets(manifest_rows).readers.get(datasets[0]), size)
     folder = Path(cache_dir).expanduser() / "packed" / f"{datasets[0]}-{size}-{key}"
+    paths = manifest_rows["path"]
     try:
-        return PackedImages(folder)
+        return _open(folder, paths)
     except DataError:
         pass
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with _one_builder(folder) as alone:
             if alone:
-                _clear(folder)
+                _clear(folder, paths)
             if not folder.exists():
-                _build(folder, reader, paths, size)
+                _build(folder, faces, size)
     except OSError as error:
         raise DataError(
             f"the packed images cannot be written: {error.strerror or error}",
             where=folder.parent,
-            hint="free some space, or choose another folder: FER_LAB_CACHE=… or data.cache_dir=…",
+            hint="free some space, choose another folder (FER_LAB_CACHE=… or data.cache_dir=…)"
+            " or, for image files, data.cache=none",
         ) from error
     return PackedImages(folder)
 
 
-def _key(reader: Reader, paths: list[str], size: int) -> str:
-    """What the content depends on."""
-    described = json.dumps([_FORMAT, reader.key(), size, paths])
-    return hashlib.sha256(described.encode()).hexdigest()[:16]
+def _faces(rows: pd.DataFrame, reader: Reader | None, size: int) -> tuple[Faces, str]:
+    """What is to be packed, and a hash of all that its content depends on."""
+    paths = [str(path) for path in rows["path"]]
+    settings: list[object] = [_FORMAT, reader.key() if reader else "files", size, paths]
+    faces: Faces
+    if reader is not None:
+        faces = DrawnFaces(reader, paths)
+    else:
+        faces = FileFaces(paths, FileImages(rows, size))
+        # A decoder of another version may give other pixels.
+        settings += [WIDENING, opencv().__version__, _digest(_stamps(paths))]
+        if "mask_path" in rows:
+            masks = rows["mask_path"].fillna("").astype("str").tolist()
+            settings += [masks, _digest(_stamps(masks))]
+        for name in ARRAY_SHAPES:
+            if name in rows and name in assets(rows).arrays:
+                own = rows[name].to_numpy()
+                entries = assets(rows).arrays[name][own[own >= 0]]
+                settings.append([name, _digest(own >= 0), _digest(entries)])
+    return faces, hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
 
 
-def _clear(folder: Path) -> None:
+def _digest(array: NDArray[np.generic]) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+
+
+def _stamps(paths: list[str]) -> NDArray[np.int64]:
+    """Size and modification time (ns) of every file and whether it may be read, ``[N, 3]``."""
+    stamps = np.full((len(paths), 3), -1, dtype=np.int64)
+    for row, path in enumerate(paths):
+        try:
+            found = os.stat(path)  # noqa: PTH116 (half the time of Path.stat, for many files)
+        except (OSError, ValueError):
+            continue
+        stamps[row] = found.st_size, found.st_mtime_ns, os.access(path, os.R_OK)
+    return stamps
+
+
+def _open(folder: Path, paths: pd.Series) -> PackedImages:
+    """The packed images, unless a file that was gone when they were made is back."""
+    images = PackedImages(folder)
+    if images.findings is not None:
+        gone = np.flatnonzero(images.findings[:, 2] == REASONS.index(MISSING))
+        if any(Path(paths.iloc[row]).is_file() for row in gone):
+            raise DataError("a missing image is back", where=folder)
+    return images
+
+
+def _clear(folder: Path, paths: pd.Series) -> None:
     """Remove what killed builders left, and a folder that was damaged later."""
     for left in folder.parent.glob(f".{folder.name}.*"):
         shutil.rmtree(left, ignore_errors=True)
     if folder.exists():
         try:
-            PackedImages(folder)
+            _open(folder, paths)
         except DataError:
             shutil.rmtree(folder)
 
 
-def _build(folder: Path, reader: Reader, paths: list[str], size: int) -> None:
-    """Draw all rows under a temporary name, then rename."""
+def _build(folder: Path, faces: Faces, size: int) -> None:
+    """Pack all rows under a temporary name, then rename."""
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
-        names = _allocate(temporary, reader, paths, size)
-        job = Job(reader, paths, range(len(paths)), size, temporary)
+        names = _allocate(temporary, faces, size)
+        job = Job(faces, 0, size, temporary)
         drawn = (1 for count in draw_in_parallel(job) for _ in range(count))
-        for _ in track(drawn, total=len(paths), description=f"drawing {size} px faces"):
+        for _ in track(drawn, total=len(faces), description=f"packing {size} px faces"):
             pass
         for name in names:
             with (temporary / f"{name}.npy").open("rb+") as file:
                 os.fsync(file.fileno())
-        write_json(temporary / "content.json", {"rows": len(paths), "size": size, "arrays": names})
+        write_json(temporary / "content.json", {"rows": len(faces), "size": size, "arrays": names})
         temporary.chmod(0o755)
         try:
             temporary.rename(folder)
@@ -175,30 +233,25 @@ def _build(folder: Path, reader: Reader, paths: list[str], size: int) -> None:
             # Without locks another builder may have been first; its folder is as good.
             if not folder.exists():
                 raise
-        _log.info("packed %d faces into %s", len(paths), folder)
+        _log.info("packed %d faces into %s", len(faces), folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _allocate(folder: Path, reader: Reader, paths: list[str], size: int) -> list[str]:
+def _allocate(folder: Path, faces: Faces, size: int) -> list[str]:
     """Make the arrays at full size, with their space on disk reserved; gives their names.
 
     A map into space that turns out to be missing would end the process with a bus error.
     """
-    first = reader.read(paths[0], size)
-    samples = zip(ARRAYS, (first.image, first.regions, first.landmarks), strict=True)
-    names = []
-    for name, sample in samples:
-        if sample is None:
-            continue
+    blank = faces.blank(size)
+    for name, part in blank.items():
         file = folder / f"{name}.npy"
-        shape = (len(paths), *sample.shape)
-        np.lib.format.open_memmap(file, mode="w+", dtype=sample.dtype, shape=shape).flush()
+        shape = (len(faces), *part.shape)
+        np.lib.format.open_memmap(file, mode="w+", dtype=part.dtype, shape=shape).flush()
         if hasattr(os, "posix_fallocate"):
             with file.open("rb+") as handle:
                 os.posix_fallocate(handle.fileno(), 0, file.stat().st_size)
-        names.append(name)
-    return names
+    return list(blank)
 
 
 @contextmanager

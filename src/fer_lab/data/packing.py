@@ -1,4 +1,4 @@
-"""Processes that draw faces into arrays on disk.
+"""Processes that put faces, drawn or decoded, into arrays on disk.
 
 Each is a fresh interpreter that runs this module and imports neither torch nor the caller's
 script, as multiprocessing's own processes would: they start in a fraction of a second and work
@@ -15,18 +15,17 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import IO, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_lab.data.assets import Reader
+from fer_lab.data.packable import ARRAYS, Faces
 from fer_lab.errors import DataError
-
-ARRAYS: Final = ("images", "regions", "landmarks")
 
 # Below this many rows a process costs more than it saves.
 ROWS_PER_PROCESS: Final = 100
@@ -35,20 +34,17 @@ _ROWS_PER_REPORT: Final = 16
 
 @dataclass(frozen=True)
 class Job:
-    """Rows to draw into the ``.npy`` files of a folder, which exist at full size.
+    """Rows to put into the ``.npy`` files of a folder, which exist at full size.
 
     Attributes:
-        reader: draws a row.
-        paths: what to draw.
-        rows: where each goes.
+        faces: the rows.
+        first: where the first of them goes.
         size: height and width in pixels.
-        folder: with ``images.npy`` and, where the reader has them, ``regions.npy`` and
-            ``landmarks.npy``.
+        folder: with a file for each array that the rows have.
     """
 
-    reader: Reader
-    paths: Sequence[str]
-    rows: Sequence[int]
+    faces: Faces
+    first: int
     size: int
     folder: Path
 
@@ -61,43 +57,43 @@ def processor_count() -> int:
 
 
 def draw(job: Job) -> Iterator[int]:
-    """Draw a job's rows in this process; gives 1 for each row drawn."""
+    """Pack a job's rows in this process; gives 1 for each row done."""
     files = {name: job.folder / f"{name}.npy" for name in ARRAYS}
     arrays: dict[str, NDArray[np.generic]] = {
         name: np.load(file, mmap_mode="r+", allow_pickle=False)
         for name, file in files.items()
         if file.exists()
     }
-    for path, row in zip(job.paths, job.rows, strict=True):
-        sample = job.reader.read(path, job.size)
-        parts = dict(zip(ARRAYS, (sample.image, sample.regions, sample.landmarks), strict=True))
-        for name, array in arrays.items():
-            part = parts[name]
-            if part is None:
-                raise ValueError(f"{path} has no {name}, which others have")
-            array[row] = part
+    for row in range(len(job.faces)):
+        parts = job.faces.parts(row, job.size)
+        if parts.keys() != arrays.keys():
+            odd = ", ".join(sorted(arrays.keys() ^ parts.keys()))
+            raise ValueError(f"row {job.first + row} and others differ in {odd}")
+        for name, part in parts.items():
+            arrays[name][job.first + row] = part
         yield 1
 
 
 def draw_in_parallel(job: Job) -> Iterator[int]:
-    """Draw a job's rows with all processors; gives how many rows were drawn since the last.
+    """Pack a job's rows with all processors; gives how many rows were done since the last.
 
     A reader from the caller's own script is used in this process, since no other can import it.
 
     Raises:
         DataError: when a process fails; the others are ended.
     """
-    count = min(processor_count(), len(job.rows) // ROWS_PER_PROCESS)
-    if count < 2 or type(job.reader).__module__ == "__main__":
+    rows = len(job.faces)
+    count = min(processor_count(), rows // ROWS_PER_PROCESS)
+    if count < 2 or job.faces.main_only:
         yield from draw(job)
         return
     reports: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     processes: list[subprocess.Popen[bytes]] = []
     try:
         # Shares are contiguous: a reader may prepare neighbours together.
-        bounds = [len(job.rows) * number // count for number in range(count + 1)]
-        for part in map(slice, bounds, bounds[1:]):
-            share = replace(job, paths=job.paths[part], rows=job.rows[part])
+        bounds = [rows * number // count for number in range(count + 1)]
+        for start, stop in pairwise(bounds):
+            share = replace(job, faces=job.faces.share(start, stop), first=job.first + start)
             processes.append(_start(share, reports))
         running = count
         while running:
@@ -107,11 +103,11 @@ def draw_in_parallel(job: Job) -> Iterator[int]:
             elif message.isdigit():
                 yield int(message)
             else:
-                raise DataError("a face cannot be drawn", where=json.loads(message))
+                raise DataError("a face cannot be packed", where=json.loads(message))
         for process in processes:
             if process.wait() != 0:
                 raise DataError(
-                    f"a process that draws faces ended with code {process.returncode}",
+                    f"a process that packs faces ended with code {process.returncode}",
                     where=job.folder,
                     hint="it may have run out of memory: a negative code is the signal's number",
                 )
@@ -154,7 +150,7 @@ def _start(job: Job, reports: queue.SimpleQueue[str | None]) -> subprocess.Popen
 
 
 def work() -> int:
-    """Draw the job that comes through standard input; the exit code says whether it went well."""
+    """Pack the job that comes through standard input; the exit code says whether it went well."""
     # Ctrl-C reaches the whole group; the caller ends its processes itself.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # What a reader prints goes to standard error; the reports keep the pipe for themselves.

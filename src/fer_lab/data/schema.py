@@ -16,17 +16,18 @@ REQUIRED = ("id", "dataset", "path", "label", "split")
 DEMOGRAPHICS = ("gender", "age", "race")
 NO_SOURCE = "none"
 
-_PREFERRED_ORDER = {"gender": GENDERS, "age": AGE_GROUPS, "race": RACES}
+PREFERRED_ORDER = {"gender": GENDERS, "age": AGE_GROUPS, "race": RACES}
 ATTRIBUTE_PREFIX = "attribute_"
 
 
 def validate(frame: pd.DataFrame) -> pd.DataFrame:
     """Check a table and give it the manifest's types.
 
-    Needed are ``id``, ``dataset``, ``path``, ``label`` and ``split``. A missing ``subject`` is
-    filled with NA and missing demographics with ``unknown`` (source ``none``). Demographic and
-    ``attribute_<name>`` columns may be text or categorical (missing values become ``unknown``;
-    a categorical keeps its order); truth values in ``attribute_<name>`` become no and yes.
+    Needed are ``id``, ``dataset``, ``path``, ``label`` and ``split``; an empty ``label`` becomes
+    ``unknown``, for faces without an expression. A missing ``subject`` is filled with NA and
+    missing demographics with ``unknown`` (source ``none``). Demographic and ``attribute_<name>``
+    columns may be text or categorical (missing values become ``unknown``; a categorical keeps its
+    order); truth values in ``attribute_<name>`` become no and yes.
 
     Args:
         frame: the table, with :class:`Assets` in ``attrs["assets"]`` where it has any.
@@ -47,9 +48,11 @@ def validate(frame: pd.DataFrame) -> pd.DataFrame:
         )
     checked = frame.reset_index(drop=True)
     for name in REQUIRED:
-        _refuse_rows(checked, checked[name].isna(), f"{name} is empty", f"fill in {name}")
+        if name != "label":
+            _refuse_rows(checked, checked[name].isna(), f"{name} is empty", f"fill in {name}")
     for name in ("id", "path", "label"):
         checked[name] = checked[name].astype("str")
+    checked["label"] = checked["label"].fillna(UNKNOWN)
     duplicated = checked["id"].duplicated()
     if duplicated.any():
         first = checked["id"][duplicated].iloc[0]
@@ -60,7 +63,7 @@ def validate(frame: pd.DataFrame) -> pd.DataFrame:
             where=f"rows {', '.join(map(str, rows[:5]))}",
             hint="every face needs an id of its own, `<dataset>/<stable key>`",
         )
-    _refuse_values(checked, "label", EXPRESSIONS)
+    _refuse_values(checked, "label", (*EXPRESSIONS, UNKNOWN))
     _refuse_values(checked, "split", SPLITS)
     checked["split"] = pd.Categorical(checked["split"], categories=list(SPLITS))
     if not isinstance(checked["dataset"].dtype, pd.CategoricalDtype):
@@ -95,7 +98,7 @@ def _categorical(column: pd.Series, preferred: Sequence[str]) -> pd.Categorical:
 def _type_demographic(frame: pd.DataFrame, name: str) -> None:
     """Give a demographic column and its source their types, in place."""
     source = f"{name}_source"
-    preferred = _PREFERRED_ORDER[name]
+    preferred = PREFERRED_ORDER[name]
     if name not in frame:
         frame[name] = pd.Categorical([UNKNOWN] * len(frame), categories=[*preferred, UNKNOWN])
         frame[source] = pd.Series(NO_SOURCE, frame.index, dtype="str")

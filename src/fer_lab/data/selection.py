@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,66 +11,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fer_lab.data.manifest import NO_SOURCE, attribute_column, group_values
+from fer_lab.data.split_options import Split
 from fer_lab.data.splits import where
-from fer_lab.data.vocabulary import GENDERS, UNKNOWN
-from fer_lab.errors import ConfigError, DataError, near_miss
+from fer_lab.data.subsets import equal_cells
+from fer_lab.data.target import EXPRESSION, target_column
+from fer_lab.data.vocabulary import UNKNOWN
+from fer_lab.errors import DataError
 
 Rows = NDArray[np.int64]
 
 _TITLES = {"train": "training", "val": "validation", "test": "test"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Split:
-    """Whom a model learns from, or is tested on.
-
-    Attributes:
-        name: of the option, used in messages and in a run's name.
-        where: wanted values by attribute; None takes any.
-        val_fraction: share of the training rows drawn for validation where a dataset has none.
-        seed: of that draw and of the images explained.
-    """
-
-    name: str = "mixed"
-    where: Mapping[str, Sequence[str] | None] = field(default_factory=dict)
-    val_fraction: float = 0.1
-    seed: int = 1
-
-    @classmethod
-    def of(cls, value: Split | str | Mapping[str, Any], option: str = "split") -> Split:
-        """A split from ``mixed``, a gender, its options, or itself.
-
-        Raises:
-            ConfigError: for another name or an unknown option.
-        """
-        if isinstance(value, Split):
-            return value
-        if isinstance(value, str):
-            if value not in ("mixed", *GENDERS):
-                raise ConfigError(
-                    f"no split {value!r}",
-                    where=option,
-                    hint=f"use mixed, {', '.join(GENDERS)}, or "
-                    '{"name": "black", "where": {"race": ["black"]}}',
-                )
-            return cls(name=value, where={} if value == "mixed" else {"gender": [value]})
-        known = [each.name for each in fields(cls)]
-        for name in value:
-            if name not in known:
-                near = near_miss(str(name), known)
-                raise ConfigError(
-                    f"a split has no option {name!r}"
-                    + (f"; did you mean {near!r}?" if near else ""),
-                    where=option,
-                    hint=f"options: {', '.join(known)}",
-                )
-        options = {"name": "custom", **value}
-        options["where"] = options.get("where") or {}
-        return cls(**options)
-
-    def __str__(self) -> str:
-        wanted = {name: values for name, values in self.where.items() if values is not None}
-        return ", ".join(f"{name}={values}" for name, values in wanted.items()) or "any row"
 
 
 @dataclass(frozen=True)
@@ -88,6 +38,7 @@ class Selection:
         sources_of: where the audited attributes come from.
         dropped: rows set aside, by reason.
         warnings: what the figures will lack.
+        notes: what was drawn.
     """
 
     manifest: pd.DataFrame
@@ -100,6 +51,7 @@ class Selection:
     sources_of: dict[str, str]
     dropped: dict[str, int]
     warnings: list[str]
+    notes: list[str]
 
 
 def select(
@@ -110,19 +62,23 @@ def select(
     attributes: Sequence[str],
     split: Split,
     test_split: Split,
+    target: str = EXPRESSION,
 ) -> Selection:
     """Choose rows by class and split.
 
     ``split`` filters training and what is monitored in validation; validation itself keeps
-    every group, or a gap between groups could not show.
+    every group, or a gap between groups could not show. Balanced draws are made before the
+    filter, so that ``female`` and ``male`` are the halves of one balanced ``mixed``.
 
     Args:
         manifest: all rows, with a validation set where they can have one.
         good: which of them can be read, ``[N]``.
-        classes: the expressions to tell apart.
-        attributes: what is audited; one of which nothing is known is left out, with a warning.
+        classes: what to tell apart, values of ``label``.
+        attributes: what is audited; one of which nothing is known, or which is told apart itself,
+            is left out, with a warning.
         split: whom the model learns from.
         test_split: whom it is tested on.
+        target: what ``label`` is, see :func:`~fer_lab.data.target.set_target`.
 
     Raises:
         ConfigError: for an attribute or a value that the manifest does not have.
@@ -130,7 +86,10 @@ def select(
     """
     in_classes = manifest["label"].isin(classes).to_numpy()
     left_out = manifest.loc[~in_classes, "label"].value_counts()
-    dropped = {f"label {name} not among the classes": int(n) for name, n in left_out.items()}
+    dropped = {
+        f"{target} unknown" if name == UNKNOWN else f"label {name} not among the classes": int(n)
+        for name, n in left_out.items()
+    }
     kept = np.flatnonzero(good & in_classes).astype(np.int64)
     if len(kept) == 0:
         raise DataError(
@@ -142,8 +101,10 @@ def select(
     rows = manifest.iloc[kept].reset_index(drop=True)
     monitored = where(rows, split.where)
     tested = where(rows, test_split.where)
-    groups, sources_of, warnings = _audited(rows, attributes)
-    train = _rows(rows, "train", monitored, groups, "split", split)
+    groups, sources_of, warnings = _audited(rows, attributes, target_column(rows, target))
+    learnt, notes = _balanced(rows, "train", split, "split")
+    asked, more_notes = _balanced(rows, "test", test_split, "test_split")
+    train = _rows(rows, "train", monitored & learnt, groups, "split", split)
     _rows(rows, "val", monitored, groups, "split", split)
     val = np.flatnonzero((rows["split"] == "val").to_numpy()).astype(np.int64)
     return Selection(
@@ -151,12 +112,13 @@ def select(
         kept=kept,
         train=train,
         val=val,
-        test=_rows(rows, "test", tested, groups, "test_split", test_split),
+        test=_rows(rows, "test", tested & asked, groups, "test_split", test_split),
         monitored=monitored,
         groups=groups,
         sources_of=sources_of,
         dropped=dropped,
         warnings=warnings + _absent(rows.iloc[val], groups),
+        notes=notes + more_notes,
     )
 
 
@@ -194,13 +156,31 @@ def _rows(
     return np.flatnonzero(there & passes).astype(np.int64)
 
 
+def _balanced(
+    manifest: pd.DataFrame, name: str, split: Split, option: str
+) -> tuple[NDArray[np.bool_], list[str]]:
+    """Whether a row is in the balanced draw of its split, and that draw in words."""
+    chosen = np.ones(len(manifest), dtype=bool)
+    there = np.flatnonzero((manifest["split"] == name).to_numpy())
+    if split.balance is None or len(there) == 0:
+        return chosen, []
+    drawn, rarest = equal_cells(manifest.iloc[there], split.balance, split.seed, split.match)
+    chosen[:] = False
+    chosen[there[drawn]] = True
+    cells = " × ".join(split.balance)
+    note = f"{option}.balance draws {len(drawn)} of the {len(there)} {_TITLES[name]} rows: "
+    if split.match is None:
+        return chosen, [f"{note}{rarest} of each {cells}, as many as the rarest has"]
+    return chosen, [f"{note}as many as one {split.match} has where each {cells} has {rarest}"]
+
+
 def _counts(manifest: pd.DataFrame, attribute: str) -> dict[str, int]:
     counts = manifest[attribute_column(manifest, attribute)].value_counts(sort=False)
     return {str(group): int(count) for group, count in counts.items() if count}
 
 
 def _audited(
-    manifest: pd.DataFrame, attributes: Sequence[str]
+    manifest: pd.DataFrame, attributes: Sequence[str], target: str
 ) -> tuple[dict[str, tuple[str, ...]], dict[str, str], list[str]]:
     """Groups and source of each attribute of which anything is known, and what is not."""
     groups: dict[str, tuple[str, ...]] = {}
@@ -208,6 +188,9 @@ def _audited(
     warnings: list[str] = []
     for attribute in attributes:
         column = attribute_column(manifest, attribute)
+        if column == target:
+            warnings.append(f"{attribute} is what is told apart: it is not audited")
+            continue
         if (manifest[column] == UNKNOWN).all():
             warnings.append(f"{attribute} is not known for any face: it is not audited")
             continue

@@ -178,7 +178,7 @@ def _metrics(facts: Facts) -> Iterator[RenderableType]:
 
 
 def _headline(facts: Facts) -> Table:
-    table = _table(f"{split_title(facts['split'])} set, {count(facts['samples'])} faces")
+    table = plain_table(f"{split_title(facts['split'])} set, {count(facts['samples'])} faces")
     table.add_column("", min_width=20, no_wrap=True)
     table.add_column("value", justify="right")
     table.add_column("interval", justify="right")
@@ -207,7 +207,7 @@ def _gaps(facts: Facts) -> Iterator[RenderableType]:
     reasons: dict[str, None] = {}
     yield Text("Gaps between groups", style="bold")
     for position, (attribute, part) in enumerate(facts["attributes"].items()):
-        table = _table(show_header=position == 0)
+        table = plain_table(show_header=position == 0)
         table.add_column("", width=20)
         for title, width in widths.items():
             table.add_column(title, justify="right", width=width)
@@ -237,7 +237,7 @@ def _gaps(facts: Facts) -> Iterator[RenderableType]:
 def _regions(explanation: Mapping[str, Any], top: int = 5) -> Table:
     rows = region_rows(explanation)
     method, samples = method_title(explanation["method"]), count(explanation["samples"])
-    table = _table(f"Where the model looks most ({method}, {samples} faces)")
+    table = plain_table(f"Where the model looks most ({method}, {samples} faces)")
     table.add_column("", min_width=20, no_wrap=True)
     for title in ("lift", "IoR", "IoR rank", "present in"):
         table.add_column(title, justify="right", no_wrap=True)
@@ -252,7 +252,8 @@ def _regions(explanation: Mapping[str, Any], top: int = 5) -> Table:
     return table
 
 
-def _table(title: str | None = None, *, show_header: bool = True) -> Table:
+def plain_table(title: str | None = None, *, show_header: bool = True) -> Table:
+    """An empty table as all of them look on the terminal: no frame, a line below the header."""
     return Table(
         title=None if title is None else Text(title, style="bold"),
         title_justify="left",

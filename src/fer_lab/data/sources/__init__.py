@@ -15,7 +15,19 @@ from fer_lab.errors import ConfigError, near_miss
 # One module a dataset, with a function ``read(root, **options)``, imported when it is asked for.
 SOURCES = {
     "affectnet": "fer_lab.data.sources.affectnet",
+    "celeba": "fer_lab.data.sources.celeba",
+    "celebamask_hq": "fer_lab.data.sources.celebamask_hq",
+    "ckplus": "fer_lab.data.sources.ckplus",
+    "expw": "fer_lab.data.sources.expw",
+    "fer2013": "fer_lab.data.sources.fer2013",
+    "fairface": "fer_lab.data.sources.fairface",
+    "jaffe": "fer_lab.data.sources.jaffe",
+    "kdef": "fer_lab.data.sources.kdef",
+    "rafdb": "fer_lab.data.sources.rafdb",
+    "rfw": "fer_lab.data.sources.rfw",
+    "folder": "fer_lab.data.sources.folder",
     "synthetic": "fer_lab.data.sources.synthetic",
+    "table": "fer_lab.data.sources.table",
 }
 
 

@@ -18,6 +18,7 @@ from fer_lab.data.sources.layout import (
     normal_paths,
     numbers,
     read_list,
+    set_aside,
     unsafe_paths,
 )
 
@@ -67,11 +68,11 @@ def read_lists(
         ],
         ignore_index=True,
     )
-    _set_aside(table, table["image"].duplicated().to_numpy(), "listed twice, kept once")
+    set_aside(table, table["image"].duplicated().to_numpy(), "listed twice, kept once")
     listed = (table["reason"] == "").to_numpy()
     missing = listed.copy()
     missing[listed] = ~existing_files(images, table["image"][listed])
-    _set_aside(table, missing, "image missing")
+    set_aside(table, missing, "image missing")
     return table, {"box": boxes.array(), "landmarks": points.array()}
 
 
@@ -96,8 +97,8 @@ def _read_part(
         }
     )
     for code in unwanted:
-        _set_aside(table, (table["code"] == code).to_numpy(), f"expression {codes[code]}")
-    _set_aside(table, unsafe_paths(table["image"]), "path outside the folder of images")
+        set_aside(table, (table["code"] == code).to_numpy(), f"expression {codes[code]}")
+    set_aside(table, unsafe_paths(table["image"]), "path outside the folder of images")
     malformed = np.zeros(len(part), dtype=bool)
     box = np.empty((len(part), len(BOX)))
     for place, name in enumerate(BOX):
@@ -111,16 +112,11 @@ def _read_part(
     malformed |= wrong
     for line in part.index[malformed & (table["reason"] == "").to_numpy()][:3]:
         _log.warning("a malformed row is set aside: %s, line %s", path, line)
-    _set_aside(table, malformed, "malformed row")
+    set_aside(table, malformed, "malformed row")
     has_box = np.isfinite(box).all(axis=1) & (box[:, BOX.index("face_width")] >= 0)
     table["box"] = boxes.add(box[has_box], has_box)
     table["landmarks"] = points.add(landmarks, known)
     return table
-
-
-def _set_aside(table: pd.DataFrame, rows: NDArray[np.bool_], reason: str) -> None:
-    """Note a reason for the rows that have none yet."""
-    table["reason"] = table["reason"].mask(rows & (table["reason"] == "").to_numpy(), reason)
 
 
 def _landmarks(

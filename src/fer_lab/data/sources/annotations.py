@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fer_lab.data.sources.layout import base_names, normal_paths, read_list
+from fer_lab.data.sources.layout import base_names, normal_paths, read_list, refuse_codes
 from fer_lab.data.vocabulary import UNKNOWN
 from fer_lab.errors import ConfigError, DataError
 
@@ -82,7 +82,7 @@ def join_labels(
             skipped += int(marked.sum())
             part = part[~marked]
             code = part[label_column].str.strip().str.upper()
-            _refuse_codes(code, codes, label, path)
+            refuse_codes(code, codes, name=label, place=f"{path}, line ")
             rows.append(
                 pd.DataFrame(
                     {
@@ -102,34 +102,79 @@ def join_labels(
 
 def _positions(images: pd.Series, table: pd.DataFrame, option: str) -> NDArray[np.int64]:
     """The image of every row, -1 where it has none."""
-    position: NDArray[np.int64] = pd.Index(images).get_indexer(pd.Index(table["path"]))
-    bare = ~table["path"].str.contains("/", regex=False).to_numpy(dtype=bool)
-    by_name = (position < 0) & (bare | ~(position >= 0).any())
-    names = base_names(images)
-    wanted = base_names(table["path"][by_name])
-    ambiguous = wanted.isin(names[names.duplicated()])
-    if ambiguous.any():
-        name = wanted[ambiguous].iloc[0]
+    position = place_rows([images], base_names(images), table, option, "images")
+    twice = several_rows(position, table.index)
+    if twice is not None:
+        image, rows = twice
         raise DataError(
-            f"{name} names {int((names == name).sum())} images",
-            where=table["place"][ambiguous.index[ambiguous][0]],
-            hint="give the images' paths, not their base names",
-        )
-    unique = names[~names.duplicated(keep=False)]
-    nearest = pd.Index(unique).get_indexer(pd.Index(wanted))
-    place = np.flatnonzero(~names.duplicated(keep=False).to_numpy())
-    position[by_name] = np.where(nearest < 0, -1, place[nearest] if len(place) else -1)
-    matched = pd.Series(position[position >= 0], table.index[position >= 0])
-    twice = matched[matched.duplicated(keep=False)]
-    if len(twice):
-        same = twice.index[twice == twice.iloc[0]]
-        raise DataError(
-            f"{images.iloc[twice.iloc[0]]} has {len(same)} labels",
-            where="; ".join(table["place"][same[:3]]),
+            f"{images.iloc[image]} has {len(rows)} labels",
+            where="; ".join(table["place"][rows[:3]]),
             hint="one row an image: mark the others as duplicates"
             f" (`{option.rpartition('_')[0]}_columns.duplicate=…`) or remove them",
         )
     return position
+
+
+def place_rows(
+    keys: Sequence[pd.Series], names: pd.Series, table: pd.DataFrame, option: str, title: str
+) -> NDArray[np.int64]:
+    """Find what each row of a table of annotations speaks of.
+
+    The keys are compared one after the other; base names only for rows that give a bare file
+    name, and for all where no row has a key.
+
+    Args:
+        keys: of what may be spoken of, ``[N]`` each (ids, relative paths, …).
+        names: their base names, ``[N]``.
+        table: the rows, with ``path`` in normal form and their ``place``, for messages.
+        option: where the user set the annotations, for messages.
+        title: what is spoken of (``images``), for messages.
+
+    Returns:
+        For each row a place in the keys, -1 where none is found.
+
+    Raises:
+        DataError: for a row that speaks of several.
+    """
+    position = np.full(len(table), -1, dtype=np.int64)
+    for key in keys:
+        left = np.flatnonzero(position < 0)
+        position[left] = _unambiguous(key, table.iloc[left], table["path"], option, title)
+    bare = ~table["path"].str.contains("/", regex=False).to_numpy(dtype=bool)
+    left = np.flatnonzero((position < 0) & (bare | ~(position >= 0).any()))
+    wanted = base_names(table["path"])
+    position[left] = _unambiguous(names, table.iloc[left], wanted, option, title)
+    return position
+
+
+def several_rows(position: NDArray[np.int64], index: pd.Index) -> tuple[int, pd.Index] | None:
+    """The first place that several rows speak of, and those rows; nothing where none is."""
+    matched = pd.Series(position[position >= 0], index[position >= 0])
+    twice = matched[matched.duplicated(keep=False)]
+    if twice.empty:
+        return None
+    return int(twice.iloc[0]), twice.index[twice == twice.iloc[0]]
+
+
+def _unambiguous(
+    keys: pd.Series, rows: pd.DataFrame, texts: pd.Series, option: str, title: str
+) -> NDArray[np.int64]:
+    """The place of each row's text among the keys, -1 where it is none of them."""
+    wanted = texts[rows.index]
+    repeated = keys.duplicated(keep=False).to_numpy()
+    ambiguous = wanted.isin(keys[repeated])
+    if ambiguous.any():
+        name = wanted[ambiguous].iloc[0]
+        raise DataError(
+            f"{name} names {int((keys == name).sum())} {title}",
+            where=f"{rows['place'][ambiguous.index[ambiguous][0]]} ({option})",
+            hint="give the images' paths, not their base names"
+            if title == "images"
+            else "give ids, or a column that names the dataset",
+        )
+    places = np.flatnonzero(~repeated)
+    nearest = pd.Index(keys[~repeated]).get_indexer(pd.Index(wanted))
+    return np.where(nearest < 0, -1, places[nearest] if len(places) else -1)
 
 
 def _marked(part: pd.DataFrame, column: str | None, path: Path) -> NDArray[np.bool_]:
@@ -144,13 +189,3 @@ def _marked(part: pd.DataFrame, column: str | None, path: Path) -> NDArray[np.bo
             hint="use 1 for a duplicate, 0 or nothing otherwise",
         )
     return cells.isin(_DUPLICATE).to_numpy()
-
-
-def _refuse_codes(code: pd.Series, codes: Mapping[str, str], label: str, path: Path) -> None:
-    wrong = ~code.isin(list(codes))
-    if wrong.any():
-        raise DataError(
-            f"{code[wrong].iloc[0]!r} is no code for {label}",
-            where=f"{path}, line {wrong.index[wrong][0]}",
-            hint="codes: " + ", ".join(f"{key} {value}" for key, value in codes.items()),
-        )

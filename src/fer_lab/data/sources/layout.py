@@ -39,7 +39,12 @@ def find_root(root: str | os.PathLike[str] | None, title: str, expected: str) ->
 
 
 def read_list(
-    path: Path, columns: Sequence[str], *, optional: Sequence[str] = (), hint: str | None = None
+    path: Path,
+    columns: Sequence[str],
+    *,
+    optional: Sequence[str] = (),
+    hint: str | None = None,
+    rows: int | None = None,
 ) -> Iterator[pd.DataFrame]:
     """Read a CSV list in parts, every cell as text; the index is the line in the file.
 
@@ -48,14 +53,16 @@ def read_list(
         columns: those that must be there; of the others only the ``optional`` are given.
         optional: those given where they are there.
         hint: what to do when one is missing.
+        rows: how many a part has at most; 50,000 by default.
 
     Yields:
-        Parts of at most 50,000 rows; an empty cell is the empty text.
+        Parts of the file; an empty cell is the empty text.
 
     Raises:
         DataError: when the file is missing or is no CSV, lacks a column, or a line has too many
             cells.
     """
+    rows = rows or _CHUNK
     try:
         with path.open("rb") as file:
             lines = sum(block.count(b"\n") for block in iter(lambda: file.read(2**24), b""))
@@ -74,10 +81,10 @@ def read_list(
             dtype="str",
             keep_default_na=False,
             encoding="utf-8-sig",
-            chunksize=_CHUNK,
+            chunksize=rows,
             skip_blank_lines=False,
         )
-        total = lines // _CHUNK + 1
+        total = lines // rows + 1
         for part in track(parts, total=total, description=f"reading {path.name}"):
             if not isinstance(part.index, pd.RangeIndex):
                 raise DataError(
@@ -180,6 +187,32 @@ def known_codes(
             hint="codes: " + ", ".join(f"{code} {meaning}" for code, meaning in codes.items()),
         )
     return values.astype(np.int64)
+
+
+def refuse_codes(cells: pd.Series, codes: Mapping[str, str], *, name: str, place: str) -> None:
+    """Check text against the words of a published map; another word means that the map is wrong.
+
+    Args:
+        cells: the words; the index says where each stands.
+        codes: the meaning of every word.
+        name: what the words are for, for the message.
+        place: what stands before the index, for the message (``…/labels.csv, line ``).
+
+    Raises:
+        DataError: naming the first word that is not in the map, and its place.
+    """
+    wrong = ~cells.isin(list(codes))
+    if wrong.any():
+        raise DataError(
+            f"{cells[wrong].iloc[0]!r} is no code for {name}",
+            where=f"{place}{wrong.index[wrong][0]}",
+            hint="codes: " + ", ".join(f"{code} {meaning}" for code, meaning in codes.items()),
+        )
+
+
+def set_aside(table: pd.DataFrame, rows: NDArray[np.bool_], reason: str) -> None:
+    """Note in the column ``reason`` why rows are left out, of those that have no reason yet."""
+    table["reason"] = table["reason"].mask(rows & (table["reason"] == "").to_numpy(), reason)
 
 
 class ArrayRows:
