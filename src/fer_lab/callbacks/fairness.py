@@ -14,7 +14,7 @@ from fer_lab.metrics import FairnessReport
 
 
 class FairnessAudit(EvaluationCallback):
-    """Log METHODS 1 per epoch, write ``metrics/{val,test}.json`` for the chosen checkpoint.
+    """Log fairness per epoch, write ``metrics/{val,test}.json`` for the chosen checkpoint.
 
     Args:
         folder: the run's folder.

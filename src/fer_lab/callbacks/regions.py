@@ -46,7 +46,7 @@ class RegionSummaries(EvaluationCallback):
         patch_size: side of the high-impact patches, in pixels.
         num_patches: high-impact patches kept for each region.
 
-    Source: FaceX, IoR and high-impact patches (METHODS 4).
+    Source: FaceX, IoR and high-impact patches.
     """
 
     def __init__(

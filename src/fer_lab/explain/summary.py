@@ -1,6 +1,6 @@
 """Summary explanations as tables: one row an image and region, and their means over who is seen.
 
-Source: FaceX, IoR per region over the images where it is present (METHODS 4).
+Source: FaceX, IoR per region over the images where it is present.
 """
 
 from __future__ import annotations

@@ -108,7 +108,7 @@ def intensity(
     Returns:
         The manifest with the groups ``intensity_rank``.
 
-    Source: ground truth of the intensity study (METHODS 5).
+    Source: ground truth of the intensity study (LRP ranking), a majority of annotators.
     """
     if ties not in ("lower", "unknown"):
         raise ConfigError(f"ties={ties}", where=option, hint="use lower or unknown")
