@@ -32,7 +32,7 @@ $(ready): pyproject.toml
 	@touch $@
 
 ##@ Research
-.PHONY: train sweep check-data
+.PHONY: train sweep evaluate compare check-data audit table
 
 train: $(ready) ## train and audit one model: make train dataset=affectnet split=female
 	@$(bin)/fer-lab train $(forwarded)
@@ -40,8 +40,20 @@ train: $(ready) ## train and audit one model: make train dataset=affectnet split
 sweep: $(ready) ## one run for each combination: make sweep split=female,male seed=1,2,3
 	@$(bin)/fer-lab train --multirun $(forwarded)
 
+evaluate: $(ready) ## any model on any data: make evaluate checkpoint=outputs/… dataset=rafdb; or predictions=FILE
+	@$(bin)/fer-lab evaluate $(forwarded)
+
+compare: $(ready) ## B - A on the same samples: make compare runs=[outputs/…,outputs/…]
+	@$(bin)/fer-lab compare $(forwarded)
+
 check-data: $(ready) ## counts, duplicates, unreadable files: make check-data dataset=affectnet strict=true
 	@$(bin)/fer-lab check $(forwarded)
+
+audit: $(ready) ## bias of datasets, before any training: make audit dataset=[affectnet,rafdb]
+	@$(bin)/fer-lab audit $(forwarded)
+
+table: $(ready) ## runs side by side for a paper: make table runs=multirun/… rows=model columns=[accuracy]
+	@$(bin)/fer-lab table $(forwarded)
 
 ##@ Development
 .PHONY: setup test check format bench clean help

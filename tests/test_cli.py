@@ -71,6 +71,41 @@ def test_strict_is_a_word_of_the_check_alone(tmp_path):
     assert "Traceback" not in refused.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (["a run", "b.csv"], "runs:\n- a run\n- b.csv\n"),
+        (["--cfg", "job", "it's"], "runs:\n- it's\n"),
+        (["runs=[a]"], "runs:\n- a\n"),
+    ],
+)
+def test_plain_words_are_what_is_compared(tmp_path, words, shown):
+    words = words if "--cfg" in words else [*words, "--cfg", "job"]
+    assert shown in run("compare", *words, cwd=tmp_path).stdout
+
+
+def test_plain_words_mean_nothing_to_a_training(tmp_path):
+    answer = run("train", "affectnet", cwd=tmp_path)
+    assert answer.returncode == 1
+    assert "affectnet" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_early_stopping_is_one_override(tmp_path):
+    words = ("callbacks.early_stopping.epochs=5", "callbacks.checkpoint.monitor=val/fairness/bias")
+    shown = run("train", *words, "--cfg", "job", "--resolve", cwd=tmp_path).stdout
+    part = shown.partition("  early_stopping:\n")[2]
+    assert "epochs: 5\n" in part
+    assert "monitor: val/fairness/bias\n" in part
+
+
+def test_an_audit_without_predictions_is_refused_before_anything_is_read(tmp_path):
+    answer = run("train", "callbacks.predictions=null", "logger=none", cwd=tmp_path)
+    assert answer.returncode == 1
+    assert "callbacks.fairness=null" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
 def test_a_group_of_another_task_is_refused(tmp_path):
     answer = run("check", "model=resnet50", cwd=tmp_path)
     assert answer.returncode == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from fer_lab.configuration import (
@@ -73,6 +74,53 @@ def test_the_synthetic_population_is_chosen_by_name():
 def test_dataset_root_reaches_its_source():
     cfg = composed("dataset=affectnet", "dataset.root=/faces")
     assert cfg.data.sources.affectnet.root == "/faces"
+
+
+def name(*overrides: str) -> str:
+    cfg = composed(*overrides)
+    HydraConfig.instance().set_config(cfg)
+    try:
+        return str(cfg.name)
+    finally:
+        HydraConfig.instance().cfg = None
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ("", "synthetic-mixed-baseline_cnn-s1"),
+        ("dataset=affectnet split=female model=resnet50", "affectnet-female-resnet50-s1"),
+        ("split.folds=5 split.fold=2 seed=3", "synthetic-mixed-baseline_cnn-fold2-s3"),
+        ("split.folds=5", "synthetic-mixed-baseline_cnn-fold0-s1"),
+        ("target=gender", "synthetic-mixed-baseline_cnn-gender-s1"),
+        ("test_split=male", "synthetic-mixed-baseline_cnn-on-male-s1"),
+        (
+            "dataset=[affectnet,rafdb] split.leave_out=rafdb model=resnet50",
+            "affectnet+rafdb-mixed-resnet50-without-rafdb-s1",
+        ),
+        (
+            "recipe=olate_baseline population=fair",
+            "synthetic-mixed-baseline_cnn-fair-olate_baseline-s1",
+        ),
+        ("name=mine", "mine"),
+    ],
+)
+def test_a_run_is_named_after_what_is_not_usual(overrides, expected):
+    assert name(*overrides.split()) == expected
+
+
+@pytest.mark.parametrize(
+    "swept",
+    [
+        ("split.folds=3 split.fold=0", "split.folds=3 split.fold=1"),
+        ("split=female test_split=male", "split=female test_split=female"),
+        ("target=expression", "target=race"),
+        ("seed=1", "seed=2"),
+    ],
+)
+def test_runs_of_a_sweep_have_different_names(swept):
+    names = [name(*overrides.split()) for overrides in swept]
+    assert len(set(names)) == len(names)
 
 
 def test_two_runs_of_one_second_do_not_share_a_folder(tmp_path):

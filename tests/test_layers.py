@@ -22,8 +22,9 @@ LAYERS = [
     {"report"},
     {"configuration", "record"},
     {"tracking"},
-    {"train", "check", "evaluate", "audit", "prepare"},
-    {"cli"},
+    {"running"},
+    {"train", "check", "evaluate", "compare", "audit", "table", "prepare"},
+    {"tasks", "cli"},
 ]
 DEPTH = {name: depth for depth, names in enumerate(LAYERS) for name in names}
 

@@ -95,7 +95,17 @@ def test_help_names_every_target(project):
     text = subprocess.run(
         ["make", "help"], cwd=project, check=True, capture_output=True, text=True
     ).stdout
-    for target in ("train", "sweep", "check-data", "test", "check", "bench", "setup", "help"):
+    for target in (
+        "train",
+        "sweep",
+        "check-data",
+        "audit",
+        "test",
+        "check",
+        "bench",
+        "setup",
+        "help",
+    ):
         assert f"\n  {target} " in text
 
 

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import logging
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import hydra
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from fer_lab.configuration import refuse_shared_root
@@ -22,26 +18,6 @@ if TYPE_CHECKING:
     from fer_lab.report.check_summary import Findings
 
 log = logging.getLogger(__name__)
-
-# Its faces are all different, and no files.
-_DRAWN = "synthetic"
-
-
-def main(config_directory: Path, arguments: Sequence[str]) -> int:
-    """Compose the configuration from the command line and check.
-
-    Args:
-        config_directory: the folder of ``check.yaml``.
-        arguments: what further processes of the same job are started with.
-    """
-
-    def job(cfg: DictConfig) -> None:
-        sys.argv = list(arguments)
-        check(cfg, Path(HydraConfig.get().runtime.output_dir))
-
-    entry = hydra.main(version_base="1.3", config_path=str(config_directory), config_name="check")
-    entry(job)()
-    return 0
 
 
 def check(cfg: DictConfig, folder: Path) -> Findings:
@@ -61,7 +37,7 @@ def check(cfg: DictConfig, folder: Path) -> Findings:
     from fer_lab.report.check_summary import check_summary, leaks
 
     findings = examine(cfg)
-    names = ("counts", "dropped", "duplicates", "unreadable")
+    names = ("counts", "dropped", "duplicates", "unreadable", "unmatched")
     for name in names:
         _write(getattr(findings, name), folder / f"{name}.csv")
     console = Console()
@@ -79,11 +55,13 @@ def check(cfg: DictConfig, folder: Path) -> Findings:
 
 def examine(cfg: DictConfig) -> Findings:
     """Read, verify, choose, count and compare; nothing is printed or written but a bar."""
+    from fer_lab.data.assets import assets
     from fer_lab.data.census import census, reasons
     from fer_lab.data.loading import choose_rows
     from fer_lab.data.packed import default_cache
     from fer_lab.data.selection import plain
     from fer_lab.data.split_options import Split
+    from fer_lab.data.synthetic.reader import SyntheticReader
     from fer_lab.report.check_summary import Findings
 
     _refuse(cfg)
@@ -109,15 +87,21 @@ def examine(cfg: DictConfig) -> Findings:
         log.warning("%s", warning)
     rows = _used(selection)
     outside = {"in no split, or outside split.where": len(selection.manifest) - len(rows)}
-    drawn = (rows["dataset"] == _DRAWN).to_numpy()
-    duplicates, leaks = _compare(rows[~drawn].reset_index(drop=True), cache, cfg.radius)
+    readers = assets(rows).readers.items()
+    # Synthetic faces are all different.
+    synthetic = [name for name, reader in readers if isinstance(reader, SyntheticReader)]
+    drawn = rows["dataset"].isin(synthetic).to_numpy()
+    files = rows[~drawn].reset_index(drop=True)
+    duplicates, leaks, crowded = _compare(files, cache, cfg.radius)
     return Findings(
         counts=census(rows, chosen.classes, selection.groups),
         dropped=reasons({**chosen.dropped, **outside}),
         duplicates=duplicates,
-        unreadable=chosen.unreadable,
+        unreadable=chosen.inspected.unreadable,
+        unmatched=assets(selection.manifest).unmatched,
         leakage=leaks,
         drawn=int(drawn.sum()),
+        crowded=crowded,
     )
 
 
@@ -143,8 +127,8 @@ def _refuse(cfg: DictConfig) -> None:
 
 def _compare(
     rows: pd.DataFrame, cache: Path, radius: int | None
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The duplicates among files, and how many images have one in another split."""
+) -> tuple[pd.DataFrame, pd.DataFrame, int]:
+    """The duplicates among files, their leakage, and how many were not compared with all."""
     import numpy as np
 
     from fer_lab.data.duplicates import find_duplicates, leakage
@@ -153,7 +137,7 @@ def _compare(
     contents, hashes, hashed = hash_faces(rows, cache)
     if radius is None:
         hashed = np.zeros_like(hashed)
-    found = find_duplicates(contents, hashes, hashed, radius or 0)
+    found, crowded = find_duplicates(contents, hashes, hashed, radius or 0)
     columns = ["split", "label", "dataset", "id", "path"]
     named = rows.iloc[found["row"].to_numpy()][columns].reset_index(drop=True)
     named.attrs = {}
@@ -162,7 +146,7 @@ def _compare(
     found = found.drop(columns="row").join(named)
     splits = found.groupby(["kind", "group"])["split"].transform("nunique")
     found.insert(3, "across_splits", splits > 1)
-    return found, leakage(found)
+    return found, leakage(found), int(crowded.sum())
 
 
 def _write(table: pd.DataFrame, path: Path) -> None:

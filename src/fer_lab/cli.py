@@ -15,14 +15,11 @@ from importlib import import_module
 from pathlib import Path
 
 from fer_lab.errors import ConfigError, FerLabError, near_miss, user_mistake
+from fer_lab.tasks import TASKS, Task
 
-TASKS = {
-    "train": "train a classifier, audit it, test it, write its report",
-    "check": "count a dataset's images, find duplicates and unreadable files",
-}
-
-# Words that stand for an override of one task.
-_FLAGS = {"check": {"--strict": "strict=true"}}
+# Hydra's own words that take the next one with them.
+_TAKE_A_WORD = {"--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn"}
+_TAKE_A_WORD |= {"--config-dir", "-cd", "--info", "-i"}
 
 _USAGE = """\
 fer-lab: fair and explainable facial-expression recognition
@@ -39,12 +36,9 @@ tasks:
 _TASK_HELP = """\
 fer-lab {task}: {summary}
 
-usage: fer-lab {task} [name=value ...] [--multirun]
+usage: fer-lab {task}{things} [name=value ...] [--multirun]
 
-choose (several values, separated by commas, make a sweep with --multirun):
-{groups}
-
-set often:
+{groups}set often:
 {often}
 
 more:
@@ -53,21 +47,11 @@ more:
   hydra.searchpath=[file://DIR]   options of your own, in a folder of yours
 """
 
-_OFTEN = {
-    "train": """\
-  model.optimizer.lr=1e-3     trainer.max_epochs=10      recipe.batch_size=64
-  dataset.root=FOLDER         split.where.race=[black]   attributes=[gender,age]
-  seed=2                      name=my-run                logger.mode=online
-  callbacks.checkpoint.monitor=val/fairness/bias         explain.max_samples=99""",
-    "check": """\
-  dataset.root=FOLDER         split.where.race=[black]   attributes=[gender,age]
-  classes=8                   radius=4 (radius=null: exact duplicates alone)""",
-}
+_CHOOSE = """\
+choose (several values, separated by commas, make a sweep with --multirun):
+{groups}
 
-_MORE = {
-    "train": "  resume=FOLDER | resume=last     go on with a run that was interrupted\n",
-    "check": "  --strict (or strict=true)       exit code 1 when a split leaks into another\n",
-}
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -81,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or words[0] in ("--help", "-h", "help"):
-        tasks = "\n".join(f"  {name:<10}{text}" for name, text in TASKS.items())
+        tasks = "\n".join(f"  {name:<10}{known.summary}" for name, known in TASKS.items())
         print(_USAGE.format(tasks=tasks), end="")
         return 0
     if words[0] == "--version":
@@ -96,13 +80,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if "--help" in overrides or "-h" in overrides:
             print(_task_help(task), end="")
             return 0
-        flags = _FLAGS.get(task, {})
-        return _run(task, [flags.get(word, word) for word in overrides])
+        return _run(task, _as_overrides(TASKS[task], overrides))
     except KeyboardInterrupt:
         return 130
     except FerLabError as error:
         print(f"\nerror: {error}", file=sys.stderr)
         return 1
+
+
+def _as_overrides(task: Task, words: Sequence[str]) -> list[str]:
+    """Words of the command line as Hydra's: flags by their meaning, plain things gathered."""
+    overrides: list[str] = []
+    things: list[str] = []
+    for before, word in zip(["", *words], words, strict=False):
+        plain = "=" not in word and not word.startswith(("-", "~"))
+        if task.things and plain and before not in _TAKE_A_WORD:
+            things.append(word)
+        else:
+            overrides.append(task.flags.get(word, word))
+    if things:
+        overrides.append(f"{task.things}=[{','.join(map(_quoted, things))}]")
+    return overrides
 
 
 def _unknown_task(task: str) -> ConfigError:
@@ -124,12 +122,14 @@ def _task_help(task: str) -> str:
         for group, options in _task_groups(task).items()
         if group != "experiment"
     ]
+    things = TASKS[task].things
     return _TASK_HELP.format(
         task=task,
-        summary=TASKS[task],
-        groups="\n".join(lines),
-        often=_OFTEN[task],
-        more=_MORE[task],
+        things=f" {things.upper()}" if things else "",
+        summary=TASKS[task].summary,
+        groups=_CHOOSE.format(groups="\n".join(lines)) if lines else "",
+        often=TASKS[task].often,
+        more=TASKS[task].more,
     )
 
 
@@ -158,7 +158,7 @@ def _run(task: str, overrides: list[str]) -> int:
         overrides = _resumed(overrides)
     try:
         with _hydra_arguments(task, overrides) as arguments:
-            result = import_module(f"fer_lab.{task}").main(directory, arguments)
+            _compose_and_run(task, directory, arguments)
     except HydraException as error:
         raise user_mistake(error) or _explained(error, task) from error
     except OmegaConfBaseException as error:
@@ -173,7 +173,28 @@ def _run(task: str, overrides: list[str]) -> int:
                 hint="free or choose another place, for one hydra.run.dir=FOLDER",
             ) from error
         raise
-    return int(result or 0)
+    return 0
+
+
+def _compose_and_run(task: str, directory: Path, arguments: Sequence[str]) -> None:
+    """Have Hydra compose ``TASK.yaml`` and call the task's function, once a job.
+
+    Args:
+        task: name of the task, of its module and of its function.
+        directory: the folder of ``TASK.yaml``.
+        arguments: what further processes of the same job are started with.
+    """
+    import hydra
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import DictConfig
+
+    function = getattr(import_module(f"fer_lab.{task}"), task)
+
+    def job(cfg: DictConfig) -> None:
+        sys.argv = list(arguments)
+        function(cfg, Path(HydraConfig.get().runtime.output_dir))
+
+    hydra.main(version_base="1.3", config_path=str(directory), config_name=task)(job)()
 
 
 @contextlib.contextmanager

@@ -17,11 +17,19 @@ _NUMBERS: dict[str, tuple[str, int]] = {
     "recipe.batch_size": ("whole number", 1),
     "trainer.max_epochs": ("whole number", -1),
     "explain.max_samples": ("whole number", 0),
+    "explain.max_test_samples": ("whole number", 1),
     "explain.every_n_epochs": ("whole number", 1),
     "callbacks.fairness.resamples": ("whole number", 1),
     "callbacks.fairness.min_count": ("whole number", 0),
+    "callbacks.early_stopping.epochs": ("whole number", 1),
+    "min_count": ("whole number", 0),
+    "resamples": ("whole number", 1),
+    "level": ("number", 0),
     "model.optimizer.lr": ("number", 0),
 }
+
+# Options of groups that a run's name leaves out.
+_USUAL: dict[str, str | None] = {"population": "biased", "recipe": None, "mitigation": "none"}
 
 
 @lru_cache(maxsize=1)
@@ -58,13 +66,44 @@ def fresh_folder(path: str) -> str:
             return str(candidate)
 
 
+def run_name(choices: DictConfig, *, _root_: DictConfig) -> str:
+    """The default name of a run: ``affectnet-female-resnet50-s1``.
+
+    Before the seed stands what else the runs of one sweep differ in, where it is not the usual:
+    population, recipe, mitigation, target, test split, dataset left out and fold, as in
+    ``affectnet-female-resnet50-gender-fold2-s1``.
+
+    Args:
+        choices: the option of every group, ``${hydra:runtime.choices}``.
+    """
+    split = _root_.split
+    chosen = {group: choices.get(group) for group in _USUAL}
+    parts = [_root_.dataset.name, split.name, choices.model]
+    parts += [
+        str(option) for group, option in chosen.items() if option not in (_USUAL[group], None)
+    ]
+    if _root_.target != "expression":
+        parts.append(_root_.target)
+    if _root_.test_split.name != "mixed":
+        parts.append(f"on-{_root_.test_split.name}")
+    if split.leave_out is not None:
+        parts.append(f"without-{split.leave_out}")
+    if split.folds is not None:
+        parts.append(f"fold{split.fold}")
+    return "-".join([*map(str, parts), f"s{_root_.seed}"])
+
+
 def register_resolvers() -> None:
-    """Make ``${fresh_folder:…}`` and ``${join:…}`` known to OmegaConf.
+    """Make ``${fresh_folder:…}``, ``${run_name:…}`` and the other resolvers known to OmegaConf.
 
     Two runs started within one second must not share a folder: the folder is claimed by making it.
     """
     OmegaConf.register_new_resolver("fresh_folder", fresh_folder, replace=True)
+    OmegaConf.register_new_resolver("run_name", run_name, replace=True)
     OmegaConf.register_new_resolver("join", lambda names: "+".join(names), replace=True)
+    OmegaConf.register_new_resolver(
+        "sweep_over", lambda names: ",".join(f"'{name}'" for name in names), replace=True
+    )
 
 
 def refuse_what_is_no_number(cfg: DictConfig) -> None:
@@ -79,6 +118,16 @@ def refuse_what_is_no_number(cfg: DictConfig) -> None:
             )
 
 
+def refuse_audit_without_predictions(cfg: DictConfig) -> None:
+    """What the audit writes is computed from the predictions: they are not left out alone."""
+    if cfg.callbacks.get("fairness") is not None and cfg.callbacks.get("predictions") is None:
+        raise ConfigError(
+            "the fairness audit is computed from the predictions, which nobody would write",
+            where="callbacks.predictions=null",
+            hint="set callbacks.fairness=null as well, or keep the predictions",
+        )
+
+
 def refuse_shared_root(cfg: DictConfig) -> None:
     """``dataset.root`` is the folder of one dataset: several would all look into the last one's."""
     sources = OmegaConf.to_container(cfg.dataset.sources, resolve=False)
@@ -86,8 +135,8 @@ def refuse_shared_root(cfg: DictConfig) -> None:
     shared = [
         str(name)
         for name, options in sources.items()
-        if name != "synthetic" and isinstance(options, dict)
-        if options.get("root") == "${dataset.root}"
+        if isinstance(options, dict) and options.get("root") == "${dataset.root}"
+        if (options.get("source") or name) != "synthetic"
     ]
     if len(sources) > 1 and shared:
         raise ConfigError(

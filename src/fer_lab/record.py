@@ -123,6 +123,42 @@ def find_resumable(wanted: str, roots: tuple[str, ...] = ("outputs", "multirun")
     return run
 
 
+def find_checkpoint(wanted: str, roots: tuple[str, ...] = ("outputs", "multirun")) -> Path:
+    """The file of a trained model.
+
+    Args:
+        wanted: a checkpoint file, a run's folder (its best checkpoint, else its last), or
+            ``last``: the newest run that has one.
+        roots: where ``last`` looks.
+
+    Raises:
+        ConfigError: when no run has a checkpoint.
+        DataError: when there is no such file, or the folder holds no run or none with a
+            checkpoint.
+    """
+    if wanted == "last":
+        found = [
+            path
+            for root in roots
+            if Path(root).is_dir()
+            for path in Path(root).glob("*/*/**/checkpoints/best.ckpt")
+        ]
+        if not found:
+            raise ConfigError(
+                "no run has a checkpoint",
+                where=", ".join(str(Path(root).resolve()) for root in roots),
+                hint="name one as checkpoint=FOLDER or checkpoint=FILE",
+            )
+        return max(found, key=lambda path: path.stat().st_mtime)
+    path = Path(wanted).expanduser()
+    if not path.is_dir():
+        return path
+    run = load_run(path)
+    last = run.path / "checkpoints" / "last.ckpt"
+    best = run.path / "checkpoints" / "best.ckpt"
+    return last if last.is_file() and not best.is_file() else run.checkpoint("best")
+
+
 def _interrupted(root: str) -> list[str]:
     table = runs(root)
     return [str(path) for path in table.loc[table["status"] == "interrupted", "path"]]

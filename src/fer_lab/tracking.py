@@ -4,22 +4,48 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.loggers import WandbLogger
+
+from fer_lab.report.frames import confusion_frame, gap_frame, group_frame
 
 if TYPE_CHECKING:
-    from pytorch_lightning.loggers import WandbLogger
-
     from fer_lab.record import RunRecord
     from fer_lab.report.run import Run
 
 
-def start_wandb(cfg: DictConfig, folder: Path, record: RunRecord) -> WandbLogger | None:
+class Tracker(WandbLogger):
+    """W&B's logger; what is about groups that nobody annotated says so in its name.
+
+    Attributes:
+        inferred: the attributes that a model inferred.
+    """
+
+    inferred: Collection[str] = ()
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log figures under names that say what is inferred."""
+        named = {said_inferred(name, self.inferred): value for name, value in metrics.items()}
+        super().log_metrics(named, step)
+
+
+def said_inferred(figure: str, inferred: Collection[str]) -> str:
+    """A figure's name with what is inferred said in it.
+
+    >>> said_inferred("val/fairness/gender/bias", ["gender"])
+    'val/fairness/gender (inferred)/bias'
+    """
+    parts = figure.split("/")
+    return "/".join(f"{part} (inferred)" if part in inferred else part for part in parts)
+
+
+def start_wandb(cfg: DictConfig, folder: Path, record: RunRecord) -> Tracker | None:
     """The W&B logger of this run, or None without one; a resumed run goes on under its id.
 
     Args:
@@ -32,7 +58,6 @@ def start_wandb(cfg: DictConfig, folder: Path, record: RunRecord) -> WandbLogger
     os.environ.setdefault("WANDB_SILENT", "true")
     os.environ.setdefault("WANDB_CONSOLE", "off")
     import wandb
-    from pytorch_lightning.loggers import WandbLogger
 
     from fer_lab.data.selection import plain
 
@@ -54,16 +79,24 @@ def start_wandb(cfg: DictConfig, folder: Path, record: RunRecord) -> WandbLogger
         config=plain(OmegaConf.to_container(cfg, resolve=True)),
     )
     record.update(wandb={"id": identity, "mode": cfg.logger.mode, "path": run.settings.sync_dir})
-    return WandbLogger(experiment=run)
+    return Tracker(experiment=run)
 
 
 def send_report(logger: WandbLogger, run: Run, figures: Sequence[Path]) -> None:
-    """Send a run's pictures, and its figures that have intervals, to W&B."""
+    """Send a run's pictures, its tables by group, and its figures that have intervals, to W&B."""
     import wandb
 
-    if figures:
-        pictures = {f"figures/{path.stem}": wandb.Image(str(path)) for path in figures}
-        logger.experiment.log(pictures)
+    sent: dict[str, Any] = {f"figures/{path.stem}": wandb.Image(str(path)) for path in figures}
+    if run.headline_split is not None:
+        facts = run.metrics_of(run.headline_split)
+        frames = {"groups": group_frame, "gaps": gap_frame, "group_confusion": confusion_frame}
+        sent |= {
+            f"tables/{name}": wandb.Table(dataframe=frame)
+            for name, build in frames.items()
+            if len(frame := build(facts))
+        }
+    if sent:
+        logger.experiment.log(sent)
     logger.experiment.summary.update(intervals(run))
 
 
@@ -88,7 +121,10 @@ def intervals(run: Run) -> dict[str, float]:
 
     split = run.headline_split
     if split is not None:
-        walk(split, run.metrics_of(split))
+        facts = run.metrics_of(split)
+        walk(split, facts)
+        inferred = facts.get("inferred") or ()
+        flat = {said_inferred(name, inferred): value for name, value in flat.items()}
         for region, figures in _explained_regions(run).items():
             flat |= {f"{split}/{name}/{region}": figures[name] for name in ("ior", "lift")}
     return flat

@@ -133,7 +133,12 @@ def test_the_audit_does_not_change_the_training(tmp_path):
     weights = []
     for callbacks in (
         [EpochSeed(3)],
-        [EpochSeed(3), FairnessAudit(tmp_path), RegionSummaries(tmp_path, max_samples=20)],
+        [
+            EpochSeed(3),
+            FairnessAudit(tmp_path),
+            PredictionWriter(tmp_path),
+            RegionSummaries(tmp_path, max_samples=20),
+        ],
     ):
         torch.manual_seed(0)
         model = BaselineCNN(image_size=48)
@@ -171,6 +176,46 @@ def test_bare_loaders_cannot_be_audited(tmp_path):
     data.setup("fit")
     model = BaselineCNN(image_size=48)
     with pytest.raises(ConfigError, match="who is in the images"):
-        trainer(tmp_path, FairnessAudit(tmp_path)).validate(
+        trainer(tmp_path, FairnessAudit(tmp_path), PredictionWriter(tmp_path)).validate(
             model, data.val_dataloader(), verbose=False
         )
+
+
+def test_an_audit_without_predictions_is_refused_at_the_start(tmp_path):
+    with pytest.raises(ConfigError, match="predictions"):
+        trainer(tmp_path, FairnessAudit(tmp_path)).fit(BaselineCNN(image_size=48), faces())
+
+
+def test_the_order_of_the_callbacks_does_not_matter(tmp_path):
+    facts = []
+    for place in (tmp_path / "one", tmp_path / "other"):
+        torch.manual_seed(0)
+        callbacks = [FairnessAudit(place, resamples=20), PredictionWriter(place)]
+        if place.name == "other":
+            callbacks.reverse()
+        trainer(place, *callbacks).test(BaselineCNN(image_size=48), faces(), verbose=False)
+        facts.append(json.loads((place / "metrics" / "test.json").read_text()))
+    assert facts[0] == facts[1]
+
+
+def test_predictions_know_groups_and_classes_that_nobody_has(audited):
+    folder, _, data = audited
+    table = pd.read_parquet(folder / "predictions" / "test.parquet")
+    assert tuple(table["label"].cat.categories) == data.classes
+    for name, groups in data.groups.items():
+        assert tuple(table[name].cat.categories) == (*groups, "unknown")
+        assert set(table[f"{name}_source"]) == {"synthetic"}
+
+
+def test_predictions_name_the_subject_where_one_is_known(tmp_path):
+    data = faces()
+    data.prepare_data()
+    data.setup("test")
+    data.manifest.loc[data.test_rows[:30], "subject"] = "somebody"
+    trainer(tmp_path, PredictionWriter(tmp_path)).test(
+        BaselineCNN(image_size=48), data, verbose=False
+    )
+    table = pd.read_parquet(tmp_path / "predictions" / "test.parquet").set_index("id")
+    ids = data.manifest["id"].to_numpy()[data.test_rows]
+    assert (table.loc[ids[:30], "subject"] == "somebody").all()
+    assert table.loc[ids[30:], "subject"].isna().all()

@@ -11,7 +11,7 @@ from PIL import Image
 
 from fer_lab.data import TableDataModule
 from fer_lab.data.images import FileImages, resize_mask
-from fer_lab.data.manifest import Assets, assets, validate
+from fer_lab.data.manifest import Assets, assets, merge, validate
 from fer_lab.data.masks import NO_REGION, UNUSABLE, decode_mask, with_usable_masks
 from fer_lab.data.sources.external import RANKS, annotate
 from fer_lab.errors import ConfigError, DataError
@@ -130,6 +130,21 @@ def test_what_did_not_match_is_counted_and_listed(tmp_path):
     pd.testing.assert_frame_equal(pd.read_csv(target, dtype="str"), result.unmatched)
     dropped = assets(result.manifest).dropped
     assert dropped == {"image missing": 2, "demographics of no listed image": 1}
+    pd.testing.assert_frame_equal(assets(result.manifest).unmatched, result.unmatched)
+
+
+def test_lists_of_what_did_not_match_are_kept_by_merging_and_further_annotations(tmp_path):
+    parts = []
+    for name in ("mine", "yours"):
+        (tmp_path / name).mkdir()
+        frame = manifest(tmp_path / name, name=name)
+        file = inferred(tmp_path / name, (f"{name}.jpg", "f", "white", "3"))
+        for _ in range(2):
+            frame = joined(frame, file=file)
+        parts.append(frame)
+    unmatched = assets(merge(parts)).unmatched
+    assert list(unmatched["path"]) == ["mine.jpg", "mine.jpg", "yours.jpg", "yours.jpg"]
+    assert unmatched["place"].str.endswith("inferred_demographics.csv, line 2").all()
 
 
 @pytest.mark.parametrize(
@@ -153,25 +168,15 @@ def test_inferred_groups_do_not_hide_annotated_ones(tmp_path):
         tmp_path, gender=["male", "female", "male", "unknown"], gender_source="annotated"
     )
     file = inferred(tmp_path, ("1/b.jpg", "m", "white", "3"))
-    with pytest.raises(DataError, match=r"gender is known already \(annotated\)(.|\n)*replace"):
+    with pytest.raises(
+        DataError, match=r"gender of mine is known already \(annotated\)(.|\n)*replace"
+    ):
         joined(known, file=file)
     others = joined(known, file=file, attributes=["race", "age"])
     assert list(others["gender"]) == list(known["gender"])
     replaced = joined(known, file=file, replace=True)
     assert list(replaced["gender"]) == ["unknown", "male", "unknown", "unknown"]
     assert list(replaced["gender_source"]) == ["none", "inferred", "none", "none"]
-
-
-def test_sources_of_an_attribute_are_not_mixed(tmp_path):
-    parts = [
-        manifest(tmp_path / "a", name="a", gender="male", gender_source="annotated"),
-        manifest(tmp_path / "b", name="b"),
-    ]
-    both = validate(pd.concat([part.astype({"dataset": "str"}) for part in parts]))
-    both.attrs["assets"] = Assets(roots={name: str(tmp_path / name) for name in "ab"})
-    file = inferred(tmp_path, ("1/b.jpg", "b", "m", "3"), header="image_path,dataset,gender,age")
-    with pytest.raises(DataError, match="gender would be inferred in some datasets and annotated"):
-        joined(both, file=file)
 
 
 @pytest.mark.parametrize(

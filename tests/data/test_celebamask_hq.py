@@ -1,21 +1,26 @@
 from __future__ import annotations
 
-import pickle
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from fer_lab.data import loading
-from fer_lab.data.datamodule import CelebAMaskHQDataModule, FaceDataModule
+from fer_lab.data import CelebAMaskHQDataModule, FaceDataModule, loading
+from fer_lab.data.images import FileImages
 from fer_lab.data.manifest import assets, fingerprint
+from fer_lab.data.masks import NO_REGION, UNUSABLE
+from fer_lab.data.packed import pack
 from fer_lab.data.sources import read
 from fer_lab.data.sources.celebamask_hq import mask_path
-from fer_lab.data.verification import verify
 from fer_lab.data.vocabulary import REGIONS
 from fer_lab.errors import DataError
 from tests.data.flat_faces import flat_manifest
 from tests.layouts.celeba import BOXES, NAMES, write_celeba, write_celebamask_hq, write_mask
+
+# Images that only a copy with errors has.
+ODD = ("3001.jpg", "3002.jpg", "3003.jpg")
 
 
 @pytest.fixture(scope="module")
@@ -31,12 +36,19 @@ def small(tmp_path):
     return celeba, write_celebamask_hq(tmp_path / "hq", celeba, odd=False)
 
 
-def test_every_image_is_kept_or_counted(copies):
+def regions_of(manifest, image, size):
+    """The pixels and regions of an image, from its files."""
+    (row,) = np.flatnonzero(manifest["id"] == f"celebamask_hq/{image}")
+    pixels = FileImages(manifest, size).read(np.array([row]))
+    return pixels.image[0], pixels.regions[0]
+
+
+def test_every_image_is_there_in_the_order_of_the_numbers(copies):
     celeba, copy = copies
     manifest = read("celebamask_hq", copy.root, celeba_root=celeba.root)
-    expected = {f"celebamask_hq/{image}" for image in (*copy.values, "3003.jpg")}
-    assert set(manifest["id"]) == expected
-    assert assets(manifest).dropped == copy.dropped
+    numbers = [int(image.removesuffix(".jpg")) for image in (*copy.values, *ODD)]
+    assert list(manifest["id"]) == [f"celebamask_hq/{number}.jpg" for number in sorted(numbers)]
+    assert assets(manifest).dropped == {}
 
 
 def test_the_mapping_gives_partition_attributes_and_identities(copies):
@@ -75,19 +87,17 @@ def test_the_releases_own_list_gives_attributes_without_celeba(tmp_path, caplog)
 def test_masks_become_one_by_name_the_later_name_on_top(copies):
     celeba, copy = copies
     manifest = read("celebamask_hq", copy.root, celeba_root=celeba.root)
-    reader = pickle.loads(pickle.dumps(assets(manifest).readers["celebamask_hq"]))
-    path = manifest.set_index("id")["path"]["celebamask_hq/2001.jpg"]
-    sample = reader.read(path, 512)
+    _, regions = regions_of(manifest, "2001.jpg", 512)
     expected = np.zeros((512, 512), dtype=np.uint8)
     for region in REGIONS:
         if region in BOXES:
             left, top, right, bottom = BOXES[region]
             expected[top:bottom, left:right] = REGIONS.index(region)
-    assert (sample.regions == expected).all()
+    assert (regions == expected).all()
     assert set(np.unique(expected)) == {0, *(REGIONS.index(name) for name in BOXES)}
-    smaller = reader.read(path, 128)
-    assert smaller.image.shape == (128, 128, 3)
-    assert (smaller.regions != expected[2::4, 2::4]).mean() < 0.02
+    image, smaller = regions_of(manifest, "2001.jpg", 128)
+    assert image.shape == (128, 128, 3)
+    assert (smaller == expected[2::4, 2::4]).all()
 
 
 @pytest.mark.parametrize("region", REGIONS[1:])
@@ -96,36 +106,37 @@ def test_every_region_has_its_index(region, small):
     for name in BOXES:
         (copy.root / f"CelebAMask-HQ-mask-anno/0/00001_{name}.png").unlink()
     write_mask(copy.root, 1, region, (0, 0, 512, 512))
-    manifest = read("celebamask_hq", copy.root, celeba_root=celeba.root).set_index("id")
-    reader = assets(manifest).readers["celebamask_hq"]
-    sample = reader.read(manifest["path"]["celebamask_hq/1.jpg"], 32)
-    assert (sample.regions == REGIONS.index(region)).all()
+    manifest = read("celebamask_hq", copy.root, celeba_root=celeba.root)
+    assert (regions_of(manifest, "1.jpg", 32)[1] == REGIONS.index(region)).all()
 
 
 def test_masks_lie_in_folders_of_two_thousand():
     assert mask_path("m", 1999, "nose") == "m/0/01999_nose.png"
     assert mask_path("m", 2000, "nose") == "m/1/02000_nose.png"
+    assert mask_path("m", 2000) == "m/1/02000_*.png"
 
 
-def test_unusable_images_are_set_aside_and_the_rest_is_trained_on(copies, tmp_path):
+@pytest.mark.parametrize("cache", ["none", "packed"])
+def test_unusable_images_are_set_aside_and_the_rest_is_trained_on(copies, tmp_path, cache):
     celeba, copy = copies
-    manifest = read("celebamask_hq", copy.root, celeba_root=celeba.root)
-    _, unreadable = verify(manifest, tmp_path)
-    assert dict(zip(unreadable["id"], unreadable["reason"], strict=True)) == {
-        f"celebamask_hq/{image}": reason for image, reason in copy.unreadable.items()
-    }
     data = CelebAMaskHQDataModule(
         copy.root,
         celeba_root=celeba.root,
         attributes=["smiling"],
         image_size=32,
         batch_size=4,
+        cache=cache,
         cache_dir=tmp_path,
     )
     data.setup()
+    assert dict(zip(data.unreadable["id"], data.unreadable["reason"], strict=True)) == {
+        f"celebamask_hq/{image}": reason for image, reason in copy.unreadable.items()
+    }
     assert data.has_regions
     assert data.classes == ("female", "male")
-    assert data.dropped["gender unknown"] == 1
+    assert data.dropped[UNUSABLE] == len(copy.without_mask)
+    # So many masks are packed whatever the cache is.
+    assert data.val_dataloader().num_workers == 0
     for batch in (*data.val_dataloader(), *data.test_dataloader()):
         regions = batch["regions"].numpy()
         assert regions.shape == (len(batch["label"]), 32, 32)
@@ -134,13 +145,71 @@ def test_unusable_images_are_set_aside_and_the_rest_is_trained_on(copies, tmp_pa
             assert data.manifest["gender"][row] == data.classes[label]
 
 
+DAMAGES = {
+    "text": lambda path: path.write_bytes(b"not a mask"),
+    "empty": lambda path: path.write_bytes(b""),
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:-60]),
+    "size": lambda path: Image.new("L", (10, 10), 255).save(path),
+    "depth": lambda path: Image.fromarray(np.ones((512, 512), np.uint16)).save(path),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_face_with_a_damaged_mask_keeps_its_pixels_and_is_counted(damage, small, tmp_path):
+    celeba, copy = small
+    path = Path(mask_path(copy.root / "CelebAMask-HQ-mask-anno", 1, "nose"))
+    DAMAGES[damage](path)
+    manifest = read("celebamask_hq", copy.root, celeba_root=celeba.root)
+    with pytest.raises(DataError, match=r"a region mask (.|\n)*00001_nose.png"):
+        regions_of(manifest, "1.jpg", 32)
+    data = CelebAMaskHQDataModule(
+        copy.root, celeba_root=celeba.root, image_size=32, batch_size=4, cache_dir=tmp_path / "c"
+    )
+    data.setup()
+    assert data.dropped[UNUSABLE] == 1
+    assert len(data.unreadable) == 0
+    assert len(data.manifest) == len(manifest) == 4
+    damaged = list(data.manifest["id"]).index("celebamask_hq/1.jpg")
+    dataset = data.val_dataloader().dataset
+    faces = {index: dataset[index] for index in range(4)}
+    for index, face in faces.items():
+        assert face["image"].any()
+        assert (np.unique(face["regions"]).tolist() == [NO_REGION]) == (index == damaged)
+
+
+@pytest.mark.parametrize("change", ["content", "time", "added", "removed"])
+def test_masks_that_changed_are_packed_again(change, small, tmp_path):
+    celeba, copy = small
+    masks = copy.root / "CelebAMask-HQ-mask-anno"
+
+    def packed():
+        return pack(read("celebamask_hq", copy.root, celeba_root=celeba.root), 64, tmp_path / "c")
+
+    before = packed()
+    assert packed().folder == before.folder
+    nose = Path(mask_path(masks, 2, "nose"))
+    if change == "content":
+        Image.new("L", (512, 512)).save(nose)
+    elif change == "time":
+        os.utime(nose, ns=(1, 1))
+    elif change == "added":
+        write_mask(copy.root, 2, "hat", (0, 0, 512, 40))
+    else:
+        nose.unlink()
+    after = packed()
+    assert after.folder != before.folder
+    rows = np.arange(4)
+    same = np.array_equal(after.read(rows).regions, before.read(rows).regions)
+    assert same == (change == "time")
+
+
 def test_the_fingerprint_goes_with_the_files_and_not_with_their_folder(tmp_path):
     first = write_celeba(tmp_path / "a", train=2, val=1, test=1, odd=False)
     copies = [write_celebamask_hq(tmp_path / name, first, odd=False) for name in ("b", "c")]
     options = {"celeba_root": first.root}
     prints = [fingerprint(read("celebamask_hq", copy.root, **options)) for copy in copies]
     assert prints[0] == prints[1]
-    write_mask(copies[1].root, 0, "hat", (10, 10, 90, 40))
+    (copies[1].root / "CelebA-HQ-img/0.jpg").unlink()
     assert fingerprint(read("celebamask_hq", copies[1].root, **options)) != prints[0]
 
 
@@ -167,20 +236,6 @@ def test_a_mask_of_an_unknown_region_is_an_error(small):
     write_mask(copy.root, 1, "beard", (0, 0, 9, 9))
     with pytest.raises(DataError, match=r"'beard' is no code for a region(.|\n)*0/00001_beard.png"):
         read("celebamask_hq", copy.root, celeba_root=celeba.root)
-
-
-@pytest.mark.parametrize("damage", ["text", "size"])
-def test_a_damaged_mask_is_named(damage, small):
-    celeba, copy = small
-    path = copy.root / "CelebAMask-HQ-mask-anno/0/00001_nose.png"
-    if damage == "text":
-        path.write_bytes(b"not a mask")
-    else:
-        Image.new("L", (10, 10), 255).save(path)
-    manifest = read("celebamask_hq", copy.root, celeba_root=celeba.root).set_index("id")
-    reader = assets(manifest).readers["celebamask_hq"]
-    with pytest.raises(DataError, match=r"a region mask (.|\n)*00001_nose.png"):
-        reader.read(manifest["path"]["celebamask_hq/1.jpg"], 32)
 
 
 def test_none_of_it_may_be_left_beside_a_dataset_with_expressions(small, tmp_path, monkeypatch):

@@ -1,15 +1,11 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from fer_lab.data import CKPlusDataModule
-from fer_lab.data.manifest import assets, fingerprint
+from fer_lab.data.manifest import assets
 from fer_lab.data.sources import ckplus, read
-from fer_lab.data.splits import assign_validation
-from fer_lab.data.verification import verify
 from fer_lab.errors import ConfigError, DataError
 from tests.layouts.ckplus import (
     CODES,
@@ -100,14 +96,6 @@ def test_frames_are_in_the_order_of_their_numbers(tmp_path):
     assert manifest["id"].tolist() == [f"ckplus/{names[0]}", "ckplus/S005_001_100"]
 
 
-@pytest.mark.parametrize("form", ["sequences", "folders"])
-def test_validation_is_drawn_by_person(form, copies):
-    drawn = assign_validation(read("ckplus", copies[form].root), 0.3, seed=1)
-    people = drawn.groupby("split", observed=True)["subject"].agg(set)
-    assert people["val"]
-    assert not people["train"] & people["val"]
-
-
 def test_pixels_of_the_csv_form_come_from_their_row(copies):
     manifest = read("ckplus", copies["csv"].root)
     reader = assets(manifest).readers["ckplus"]
@@ -119,13 +107,6 @@ def test_pixels_of_the_csv_form_come_from_their_row(copies):
     np.testing.assert_array_equal(reader.read(last, 48).image[..., 0], grey(0))
 
 
-@pytest.mark.parametrize("form", ["sequences", "folders"])
-def test_unusable_images_are_found_by_verification(form, copies, tmp_path):
-    _, unreadable = verify(read("ckplus", copies[form].root), tmp_path)
-    reasons = {f"ckplus/{key}": reason for key, reason in copies[form].unreadable.items()}
-    assert dict(zip(unreadable["id"], unreadable["reason"], strict=True)) == reasons
-
-
 @pytest.mark.parametrize("value", ["8.0", "3.5", "-1"])
 def test_an_unknown_emotion_names_its_file(value, tmp_path):
     names = write_sequence(tmp_path, "S005", "001", 4, 1)
@@ -134,7 +115,7 @@ def test_an_unknown_emotion_names_its_file(value, tmp_path):
         read("ckplus", tmp_path)
 
 
-@pytest.mark.parametrize("value", ["8", "happy", ""])
+@pytest.mark.parametrize("value", ["8", "happy"])
 def test_an_unknown_code_of_the_csv_form_names_its_line(value, tmp_path):
     path = write_csv(tmp_path, each=1).root / "ckextended.csv"
     path.write_text(path.read_text() + f"{value},1 2 3,Training\n")
@@ -156,7 +137,7 @@ def test_the_csv_form_needs_its_columns_and_a_face(tmp_path):
     with pytest.raises(DataError, match=r"no column pixels"):
         read("ckplus", tmp_path)
     path.write_text("emotion,pixels\n3,1 2 3\n")
-    with pytest.raises(DataError, match="none of the 1 rows has the pixels of a face"):
+    with pytest.raises(DataError, match=r"none of the 1 rows of CK\+.*48 × 48 grey values: 1"):
         read("ckplus", tmp_path)
 
 
@@ -183,56 +164,17 @@ def test_an_option_that_cannot_work_is_an_error(options, words, copies):
         read("ckplus", copies["folders"].root, **options)
 
 
-@pytest.mark.parametrize("root", [None, "", "nowhere"])
-def test_a_missing_folder_says_what_is_expected_there(root, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(DataError) as caught:
-        read("ckplus", root)
-    for word in (
-        "CK+ not found",
-        "cohn-kanade-images/",
-        "_emotion.txt",
-        "CK+48/",
-        "ckextended.csv",
-    ):
-        assert word in str(caught.value)
-
-
 def test_another_layout_names_what_is_missing(tmp_path):
     with pytest.raises(DataError, match=r"cohn-kanade-images, CK\+48 and ckextended.csv not found"):
         read("ckplus", tmp_path)
-    with pytest.raises(DataError, match=r"layout of CK\+: ckextended.csv not found"):
+    with pytest.raises(DataError, match=r"CK\+\'s layout: ckextended.csv not found"):
         read("ckplus", tmp_path, release="csv")
     (tmp_path / "cohn-kanade-images").mkdir()
-    with pytest.raises(DataError, match=r"layout of CK\+: Emotion not found"):
+    with pytest.raises(DataError, match=r"CK\+\'s layout: Emotion not found"):
         read("ckplus", tmp_path)
     (tmp_path / "Emotion").mkdir()
-    with pytest.raises(DataError, match=r"none of the 0 images found is one of CK\+"):
+    with pytest.raises(DataError, match=r"there is no image of CK\+"):
         read("ckplus", tmp_path)
-
-
-@pytest.mark.parametrize("form", WRITERS)
-def test_the_manifest_does_not_depend_on_where_the_folder_is(form, tmp_path):
-    roots: list[Path] = [WRITERS[form](tmp_path / name).root for name in "ab"]
-    first, second = (fingerprint(read("ckplus", root)) for root in roots)
-    assert first == second
-
-
-@pytest.mark.parametrize("form", ["sequences", "folders"])
-def test_its_datamodule_splits_by_person(form, tmp_path):
-    root = WRITERS[form](tmp_path / "ck", people=10, odd=False).root
-    data = CKPlusDataModule(
-        root, classes=8, image_size=48, batch_size=8, num_workers=0, cache_dir=tmp_path
-    )
-    data.setup()
-    people = [
-        set(data.manifest["subject"].iloc[rows])
-        for rows in (data.train_rows, data.val_rows, data.test_rows)
-    ]
-    assert all(people)
-    assert sum(map(len, people)) == len(set.union(*people))
-    batch = next(iter(data.train_dataloader()))
-    assert batch["image"].shape[1:] == (3, 48, 48)
 
 
 def test_the_csv_form_is_loaded_from_the_packed_cache(tmp_path):

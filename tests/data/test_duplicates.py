@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -8,16 +9,16 @@ import pytest
 import scipy.fft
 import skimage.data
 from PIL import Image, ImageEnhance, ImageOps
+from sklearn.datasets import load_sample_images
 
 from fer_lab.data.assets import assets
 from fer_lab.data.duplicates import (
-    RADIUS,
     SIDE,
-    close_pairs,
     find_duplicates,
     leakage,
     perceptual_hash,
 )
+from fer_lab.data.look_alikes import RADIUS, look_alikes
 from fer_lab.data.sources import read
 
 
@@ -50,7 +51,17 @@ def pictures() -> list[Image.Image]:
     reader = assets(manifest).readers["synthetic"]
     faces = [reader.read(path, 112).image for path in manifest["path"]]
     photographs = [skimage.data.astronaut(), skimage.data.camera(), skimage.data.coins()]
+    photographs += [skimage.data.coffee(), skimage.data.chelsea(), *load_sample_images().images]
     return [Image.fromarray(pixels).convert("RGB") for pixels in [*photographs, *faces]]
+
+
+@pytest.fixture(scope="module")
+def portraits() -> list[Image.Image]:
+    """100 faces of Labeled Faces in the Wild, small and grey."""
+    stored_with_scikit_image = Path(skimage.data.__file__).parent / "lfw_subset.npy"
+    pixels = np.clip(np.load(stored_with_scikit_image)[:100] * 255, 0, 255).astype(np.uint8)
+    faces = [Image.fromarray(face).convert("RGB") for face in pixels]
+    return [face.resize((100, 100), Image.Resampling.BICUBIC) for face in faces]
 
 
 SAME = {
@@ -76,18 +87,32 @@ OTHER = {
 
 
 @pytest.mark.parametrize("change", SAME)
-def test_an_image_stored_anew_is_a_near_duplicate(pictures, change):
-    assert [alike(picture, SAME[change](picture)) for picture in pictures].count(False) == 0
+def test_an_image_stored_anew_is_a_near_duplicate(pictures, portraits, change):
+    every = pictures + portraits
+    assert [alike(picture, SAME[change](picture)) for picture in every].count(False) == 0
 
 
 @pytest.mark.parametrize("change", OTHER)
-def test_another_view_of_an_image_is_none(pictures, change):
-    assert [alike(picture, OTHER[change](picture)) for picture in pictures].count(True) == 0
+def test_another_view_of_an_image_is_none(pictures, portraits, change):
+    every = pictures + portraits
+    assert [alike(picture, OTHER[change](picture)) for picture in every].count(True) == 0
 
 
-def test_different_faces_are_no_near_duplicates(pictures):
-    hashes = np.array([hash_of(picture) for picture in pictures], dtype=np.uint64)
-    assert len(close_pairs(hashes)[0]) == 0
+def test_different_faces_are_no_near_duplicates(pictures, portraits):
+    every = pictures + portraits
+    hashes = np.array([hash_of(picture) for picture in every], dtype=np.uint64)
+    assert len(np.unique(look_alikes(hashes).part)) == len(every)
+
+
+@pytest.mark.parametrize(
+    ("share", "lowest", "highest"), [(0.01, 0.95, 1), (0.02, 0.6, 0.9), (0.04, 0, 0.2)]
+)
+def test_a_crop_of_a_face_is_found_as_often_as_the_guide_says(portraits, share, lowest, highest):
+    edge = 100 * share
+    inner = (edge, edge, 100 - edge, 100 - edge)
+    crops = [face.resize((100, 100), Image.Resampling.BICUBIC, box=inner) for face in portraits]
+    found = np.mean([alike(*pair) for pair in zip(portraits, crops, strict=True)])
+    assert lowest <= found <= highest
 
 
 def test_the_second_hash_is_that_of_the_cosine_transform(pictures):
@@ -114,37 +139,6 @@ def test_a_picture_of_one_colour_has_no_hash():
     assert perceptual_hash(np.full((SIDE, SIDE), 200, dtype=np.uint8)) is None
 
 
-def crowded(count: int, seed: int) -> np.ndarray:
-    """Hashes of which many are copies of others with a few bits changed."""
-    rng = np.random.default_rng(seed)
-    hashes = rng.integers(0, 2**63, (count, 2), dtype=np.uint64)
-    for row in range(count // 2, count):
-        hashes[row] = hashes[rng.integers(count // 2)]
-        for _ in range(rng.integers(0, 10)):
-            hashes[row, rng.integers(2)] ^= np.uint64(1) << np.uint64(rng.integers(64))
-    return hashes
-
-
-@pytest.mark.parametrize("radius", [0, 1, 3, 6, 9])
-def test_every_close_pair_is_found_as_by_a_slow_loop(radius):
-    hashes = crowded(160, radius)
-    slow = {}
-    for i in range(len(hashes)):
-        for j in range(i + 1, len(hashes)):
-            apart = [bits(int(hashes[i, k]), int(hashes[j, k])) for k in range(2)]
-            if max(apart) <= radius:
-                slow[i, j] = sum(apart)
-    pairs, distances = close_pairs(hashes, radius)
-    assert len(slow) > 5
-    assert dict(zip(map(tuple, pairs.tolist()), distances.tolist(), strict=True)) == slow
-
-
-def test_no_images_have_no_pairs():
-    pairs, distances = close_pairs(np.empty((0, 2), dtype=np.uint64))
-    assert pairs.shape == (0, 2)
-    assert len(distances) == 0
-
-
 def of(*hashes: int) -> np.ndarray:
     return np.array([(value, value) for value in hashes], dtype=np.uint64).reshape(-1, 2)
 
@@ -153,7 +147,7 @@ def test_groups_of_the_same_bytes_and_of_the_same_look():
     far = 0xFFFF0000FFFF0000
     contents = ["a", "b", "a", "c", "d", "a"]
     hashes = of(0, 0b111, 0, far, 0xFF00FF00FF00FF00, 0)
-    table = find_duplicates(contents, hashes, np.ones(6, dtype=bool), 3)
+    table, _ = find_duplicates(contents, hashes, np.ones(6, dtype=bool), 3)
     assert table[table["kind"] == "exact"][["row", "group", "distance"]].to_numpy().tolist() == [
         [0, 1, 0],
         [2, 1, 0],
@@ -169,24 +163,24 @@ def test_groups_of_the_same_bytes_and_of_the_same_look():
 
 def test_near_groups_are_closed():
     hashes = of(0, 0b111, 0b111111, 0xFFFF0000FFFF0000)
-    table = find_duplicates(list("abcd"), hashes, np.ones(4, dtype=bool), 3)
+    table, _ = find_duplicates(list("abcd"), hashes, np.ones(4, dtype=bool), 3)
     assert table["row"].tolist() == [0, 1, 2]
     assert table["group"].nunique() == 1
 
 
 def test_different_files_of_one_hash_are_near_not_exact():
-    table = find_duplicates(["a", "b"], of(5, 5), np.ones(2, dtype=bool))
+    table, _ = find_duplicates(["a", "b"], of(5, 5), np.ones(2, dtype=bool))
     assert table[["kind", "distance"]].to_numpy().tolist() == [["near", 0], ["near", 0]]
 
 
 def test_images_without_a_hash_can_be_exact_duplicates_alone():
-    table = find_duplicates(["a", "a", "b"], of(0, 0, 0), np.zeros(3, dtype=bool))
+    table, _ = find_duplicates(["a", "a", "b"], of(0, 0, 0), np.zeros(3, dtype=bool))
     assert table[["row", "kind"]].to_numpy().tolist() == [[0, "exact"], [1, "exact"]]
 
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_too_few_images_have_no_duplicates(count):
-    table = find_duplicates(["a"] * count, of(*[0] * count), np.ones(count, dtype=bool))
+    table, _ = find_duplicates(["a"] * count, of(*[0] * count), np.ones(count, dtype=bool))
     assert table.empty
     assert list(table.columns) == ["row", "kind", "group", "distance"]
 
@@ -194,7 +188,7 @@ def test_too_few_images_have_no_duplicates(count):
 def test_a_picture_that_is_there_very_often_is_compared_once():
     count = 200_000
     contents = np.where(np.arange(count) % 2, "x", "y").tolist()
-    table = find_duplicates(contents, of(*[7] * count), np.ones(count, dtype=bool))
+    table, _ = find_duplicates(contents, of(*[7] * count), np.ones(count, dtype=bool))
     assert table["kind"].value_counts().to_dict() == {"exact": count, "near": count}
     assert table["group"].nunique() == 3
 

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from fer_lab.data.manifest import assets, fingerprint
+from fer_lab.data.manifest import assets
+from fer_lab.data.partition import partition
 from fer_lab.data.sources import expw, read
-from fer_lab.data.verification import verify
-from fer_lab.errors import ConfigError, DataError
+from fer_lab.data.split_options import Split
+from fer_lab.errors import DataError
 from tests.layouts.affectnet import write_image
 from tests.layouts.expw import EXPRESSIONS, line, write
 
@@ -24,20 +27,10 @@ def small_copy(root, *lines: str):
     return root
 
 
-def photographs(manifest, split: str) -> set[str]:
-    return set(manifest.loc[manifest["split"] == split, "path"])
-
-
 def test_every_row_is_kept_or_counted(copy):
     manifest = read("expw", copy.root)
     assert manifest.set_index("id")["label"].to_dict() == copy.labels
     assert assets(manifest).dropped == copy.dropped
-
-
-def test_unusable_photographs_are_found_by_verification(copy, tmp_path):
-    good, unreadable = verify(read("expw", copy.root), tmp_path)
-    assert dict(zip(unreadable["id"], unreadable["reason"], strict=True)) == copy.unreadable
-    assert good.sum() == len(copy.labels) - len(copy.unreadable)
 
 
 @pytest.mark.parametrize(("code", "name"), enumerate(EXPRESSIONS))
@@ -65,40 +58,23 @@ def test_every_face_of_a_photograph_is_a_row(copy):
     assert first["box"] != second["box"]
 
 
-def test_a_tenth_of_the_photographs_is_tested_on_with_all_their_faces(copy):
+def test_every_row_is_training_and_its_photograph_is_its_scene(copy):
     manifest = read("expw", copy.root)
-    tested, learnt = photographs(manifest, "test"), photographs(manifest, "train")
-    assert len(tested) == round(0.1 * manifest["path"].nunique())
-    assert tested.isdisjoint(learnt)
-    assert photographs(manifest, "val") == set()
+    assert set(manifest["split"]) == {"train"}
+    assert list(manifest["scene"]) == [Path(path).name for path in manifest["path"]]
+    assert manifest["scene"].duplicated().sum() == 35
 
 
-def test_the_draw_depends_on_the_seed_and_not_on_order_or_folder(copy, tmp_path):
-    manifest = read("expw", copy.root)
-    assert photographs(read("expw", copy.root, seed=2), "test") != photographs(manifest, "test")
-    other = write(tmp_path / "other")
-    assert fingerprint(read("expw", other.root)) == fingerprint(manifest)
-    path = other.root / "label/label.lst"
-    path.write_text("\n".join(reversed(path.read_text().splitlines())) + "\n")
-    turned = read("expw", other.root).set_index("id")["split"].sort_index()
-    usual = manifest.set_index("id")["split"].sort_index()
-    assert turned.drop("expw/ünï code.jpg#0").equals(usual.drop("expw/ünï code.jpg#0"))
-
-
-def test_the_share_drawn_can_be_changed(copy):
-    assert photographs(read("expw", copy.root, test_fraction=0), "test") == set()
-    half = read("expw", copy.root, test_fraction=0.5)
-    assert len(photographs(half, "test")) == round(0.5 * half["path"].nunique())
-    with pytest.raises(ConfigError, match=r"test_fraction=1.5(.|\n)*expw.test_fraction"):
-        read("expw", copy.root, test_fraction=1.5)
-
-
-@pytest.mark.parametrize("root", [None, "nowhere"])
-def test_a_missing_folder_says_what_is_expected_there(root):
-    with pytest.raises(DataError) as caught:
-        read("expw", root)
-    for words in ("ExpW not found", "label/label.lst", "image/origin/", "dataset.root="):
-        assert words in str(caught.value)
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("options", [{}, {"folds": 3}])
+def test_the_faces_of_a_photograph_stay_together(seed, options, copy):
+    divided = partition(read("expw", copy.root), Split(seed=seed, **options)).manifest
+    sides = divided.groupby("scene")["split"].nunique()
+    assert (sides == 1).all()
+    counts = divided["split"].value_counts()
+    assert counts.min() > 0
+    share = counts["test"] / len(divided)
+    assert abs(share - (1 / 3 if options else 0.2)) < 0.05
 
 
 def test_another_layout_names_what_is_missing(tmp_path):
@@ -131,6 +107,7 @@ def test_an_unknown_code_names_file_line_value_and_the_known(tmp_path, code):
         (line("..\\a.jpg", 1, 3), "path outside the folder of images"),
         (line("b.jpg", 1, 3), "image missing"),
         (line("a.jpg", 0, 3), "listed twice, kept once"),
+        (line("a.jpg", 0, 4), "listed again with another label, first kept"),
     ],
 )
 def test_a_bad_row_is_set_aside_and_counted(tmp_path, bad, reason):
@@ -145,16 +122,14 @@ def test_nothing_usable_is_an_error_with_the_counts(tmp_path):
     with pytest.raises(DataError, match="image missing: 1"):
         read("expw", root)
     (root / "label/label.lst").write_text("")
-    with pytest.raises(DataError, match="none of the 0 images"):
+    with pytest.raises(DataError, match="there is no image of ExpW"):
         read("expw", root)
 
 
 def test_the_named_datamodule_reads_the_dataset(copy, tmp_path):
     from fer_lab.data import ExpWDataModule
 
-    data = ExpWDataModule(
-        copy.root, test_fraction=0.2, image_size=32, cache_dir=tmp_path, num_workers=0
-    )
+    data = ExpWDataModule(copy.root, image_size=32, cache_dir=tmp_path, num_workers=0)
     data.setup()
     assert len(data.manifest) == len(copy.labels) - len(copy.unreadable)
     assert min(len(data.train_rows), len(data.val_rows), len(data.test_rows)) > 0

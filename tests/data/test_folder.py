@@ -28,13 +28,9 @@ def test_every_folder_is_mapped_by_name(tmp_path):
     assert assets(manifest).dropped == written.dropped
 
 
-def test_without_splits_a_stratified_test_set_is_drawn(tmp_path):
-    written = write_folder(tmp_path, each=10)
-    manifest = read("folder", written.root, labels=LABELS, test_fraction=0.2)
-    assert set(manifest["split"]) == {"train", "test"}
-    tested = manifest[manifest["split"] == "test"]["label"].value_counts()
-    assert len(tested) == 7
-    assert set(tested) <= {2, 3}
+def test_without_splits_every_image_is_training(tmp_path):
+    written = write_folder(tmp_path)
+    assert set(read("folder", written.root, labels=LABELS)["split"]) == {"train"}
 
 
 @pytest.mark.parametrize(
@@ -71,12 +67,18 @@ def test_splits_beside_classes_are_an_error(tmp_path):
 def test_nothing_matched_says_what_was_expected(tmp_path):
     with pytest.raises(DataError, match=r"not found(.|\n)*dataset\.root(.|\n)*folder per class"):
         read("folder", tmp_path / "nowhere")
-    with pytest.raises(DataError, match=r"none of the 0 rows(.|\n)*folder per class"):
+    with pytest.raises(DataError, match=r"no image of the folder(.|\n)*folder per class"):
         read("folder", tmp_path)
     (tmp_path / "happy").mkdir()
     (tmp_path / "happy" / "notes.txt").write_text("x")
-    with pytest.raises(DataError, match=r"none of the 0 rows(.|\n)*happy"):
+    with pytest.raises(DataError, match=r"no image of the folder(.|\n)*happy"):
         read("folder", tmp_path)
+
+
+def test_folders_that_systems_leave_are_no_classes(tmp_path):
+    for folder in ("train/happy", "__MACOSX/train", ".cache/sad", "train/__MACOSX"):
+        write_image(tmp_path / folder / "a.png", 1)
+    assert list(read("folder", tmp_path)["id"]) == ["folder/train/happy/a.png"]
 
 
 def test_links_that_lead_to_themselves_end(tmp_path):

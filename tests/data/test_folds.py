@@ -96,6 +96,31 @@ def test_which_fold_a_row_is_in_is_fixed_for_good():
     assert assign_folds(manifest, 3, 1).tolist() == [1, 1, 1, 2, 0, 2, 0, 0, 2, 0, 2, 1]
 
 
+def test_faces_of_one_photograph_are_in_one_fold_whatever_is_filtered_later():
+    scenes = [f"p{number // 3}" if number < 240 else None for number in range(300)]
+    manifest = drawn(300, scene=scenes)
+    fold = pd.Series(assign_folds(manifest, 5, 1), manifest["id"])
+    in_scene = manifest.assign(fold=fold.to_numpy()).groupby("scene")["fold"]
+    assert (in_scene.nunique() == 1).all()
+    assert in_scene.first().value_counts().tolist() == [16] * 5
+    shuffled = validate(manifest.sample(frac=1, random_state=3))
+    again = pd.Series(assign_folds(shuffled, 5, 1), shuffled["id"])
+    assert (fold == again[fold.index]).all()
+    tested = {
+        gender: set(divided["id"][divided["split"] == "test"])
+        for gender in ("female", "male")
+        for divided in [
+            partition(
+                manifest,
+                Split.of({"folds": 5, "fold": 2, "seed": 1, "where": {"gender": [gender]}}),
+            ).manifest
+        ]
+    }
+    assert tested["female"] == tested["male"] == set(fold.index[fold == 2])
+    apart = manifest.assign(fold=assign_folds(manifest, 5, 1, by="image"))
+    assert (apart.groupby("scene")["fold"].nunique() > 1).any()
+
+
 def test_each_dataset_is_dealt_out_by_itself():
     manifest = drawn(60, dataset=["a"] * 40 + ["b"] * 20, subject=["s1", "s2"] * 20 + [None] * 20)
     fold = assign_folds(manifest, 2, 1)

@@ -10,8 +10,8 @@ from PIL import Image
 
 from fer_lab.data import hashing
 from fer_lab.data.assets import Assets, Sample
-from fer_lab.data.duplicates import RADIUS
 from fer_lab.data.hashing import hash_faces
+from fer_lab.data.look_alikes import RADIUS
 from fer_lab.data.manifest import validate
 
 
@@ -134,3 +134,12 @@ def test_no_rows_have_no_hashes(tmp_path):
     path = photograph(tmp_path / "a.jpg")
     contents, hashes, hashed = hash_faces(manifest_of(path).iloc[:0], tmp_path / "cache")
     assert (len(contents), hashes.shape, len(hashed)) == (0, (0, 2), 0)
+
+
+def test_16_bits_look_like_the_8_highest_of_them(tmp_path):
+    grey = Image.fromarray(skimage.data.camera())
+    deep = Image.fromarray(skimage.data.camera().astype(np.uint16) * 257)
+    paths = photograph(tmp_path / "8.png", grey), photograph(tmp_path / "16.png", deep)
+    _, hashes, hashed = hash_faces(manifest_of(*paths), tmp_path)
+    assert hashed.all()
+    assert apart(hashes, 0, 1) == 0

@@ -52,6 +52,8 @@ def test_what_is_opened_equals_what_was_read(root: Path, tmp_path: Path) -> None
     assert fingerprint(again) == fingerprint(first)
     assert assets(again).dropped == assets(first).dropped
     assert assets(again).roots == assets(first).roots
+    assert len(assets(first).unmatched) == 1
+    pd.testing.assert_frame_equal(assets(again).unmatched, assets(first).unmatched)
     for name, array in assets(first).arrays.items():
         assert isinstance(assets(again).arrays[name], np.memmap)
         assert np.array_equal(assets(again).arrays[name], array, equal_nan=True)
@@ -169,7 +171,9 @@ def test_a_change_while_it_is_read_is_not_remembered(root: Path, tmp_path: Path)
     assert reader.calls == 2
 
 
-@pytest.mark.parametrize("file", ["table.parquet", "landmarks.npy", "content.json"])
+@pytest.mark.parametrize(
+    "file", ["table.parquet", "unmatched.parquet", "landmarks.npy", "content.json"]
+)
 def test_a_damaged_memory_is_read_anew(root: Path, tmp_path: Path, file: str) -> None:
     reader = Counting()
     remembered("affectnet", {"root": root}, tmp_path / "cache", reader)

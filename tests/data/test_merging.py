@@ -1,16 +1,18 @@
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from omegaconf import OmegaConf
 
 from fer_lab.configuration import refuse_shared_root
 from fer_lab.data.face_datamodule import FaceDataModule
-from fer_lab.data.manifest import assets, group_values, validate
+from fer_lab.data.manifest import assets, group_values, merge, renamed, validate
 from fer_lab.data.merging import harmonised
 from fer_lab.data.partition import partition
 from fer_lab.data.sources import SOURCES, read
@@ -22,6 +24,7 @@ from tests.layouts.jaffe import write_jaffe
 from tests.layouts.rafdb import write_list_form
 
 STUDY = ["0-15", "16-32", "33-53", "54+"]
+SAME = {"gender": {}}
 
 
 def table(dataset: str, **columns: Any) -> pd.DataFrame:
@@ -178,6 +181,47 @@ def test_two_synthetic_datasets_of_different_faces_become_one():
     assert notes == []
 
 
+def test_one_reader_gives_several_datasets_each_under_its_own_name(tmp_path):
+    small = {"source": "synthetic", "train": 30, "val": 10, "test": 10}
+    data = FaceDataModule(
+        {
+            "studio": small | {"seed": 1, "appearance": {"grey": True}},
+            "street": small | {"seed": 2},
+        },
+        image_size=48,
+        cache_dir=tmp_path,
+        num_workers=0,
+        target="dataset",
+        attributes=["gender"],
+        harmonise=SAME,
+    )
+    data.setup()
+    assert data.classes == ("studio", "street")
+    assert data.manifest["id"].str.partition("/")[0].tolist() == data.manifest["dataset"].tolist()
+    assert data.manifest["id"].is_unique
+    batch = next(iter(data.test_dataloader()))
+    grey = (batch["image"].amax(dim=1) == batch["image"].amin(dim=1)).all(dim=(1, 2))
+    assert torch.equal(grey, batch["label"] == data.classes.index("studio"))
+
+
+def test_the_same_rows_under_two_names_are_refused(tmp_path):
+    twice = {"studio": {"source": "synthetic", "train": 30}, "synthetic": {"train": 30}}
+    with pytest.raises(ConfigError, match="studio and synthetic are the same rows"):
+        FaceDataModule(twice, image_size=48, cache_dir=tmp_path).setup()
+
+
+def test_a_renamed_dataset_keeps_its_pixels_fingerprint_roots_and_other_names(sources):
+    before = read("affectnet", **sources["affectnet"])
+    after = renamed(before, "faces")
+    assert set(after["dataset"]) == {"faces"}
+    assert after["id"].tolist() == [f"faces/{name.split('/', 1)[1]}" for name in before["id"]]
+    assert after["path"].tolist() == before["path"].tolist()
+    assert list(assets(after).roots) == ["faces"]
+    assert list(assets(before).roots) == ["affectnet"]
+    with pytest.raises(DataError, match="2 datasets cannot have one name"):
+        renamed(merge([before, after]), "all")
+
+
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     root = tmp_path_factory.mktemp("affectnet")
@@ -186,9 +230,6 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any
         "affectnet": {"root": root},
         "synthetic": {"train": 80, "val": 20, "test": 40, "dataset": "drawn"},
     }
-
-
-SAME = {"gender": {}}
 
 
 def ready(sources: dict[str, dict[str, Any]], cache: Path, **options: Any) -> FaceDataModule:
@@ -245,6 +286,18 @@ def test_one_of_two_datasets_is_left_out(sources, tmp_path):
     assert data.dropped["leave_out=affectnet has no use for drawn: test rows"] == 40
 
 
+@pytest.mark.parametrize("split", [{}, {"leave_out": "affectnet"}, {"folds": 3}])
+def test_every_row_is_kept_or_counted_once(sources, tmp_path, split):
+    data = ready(sources, tmp_path, classes=6, split=split)
+    parts = [read(name, **options) for name, options in sources.items()]
+    before = Counter()
+    for part in parts:
+        before.update(assets(part).dropped)
+    counted = sum(data.dropped.values()) - sum(before.values())
+    assert len(data.unreadable) > 0
+    assert counted + len(data.manifest) == sum(len(part) for part in parts)
+
+
 def composed(*overrides: str):
     from hydra import compose, initialize_config_dir
 
@@ -262,6 +315,17 @@ def test_a_list_of_datasets_composes_in_any_order_with_a_root_for_each():
         assert list(cfg.data.sources) == list(names)
         assert cfg.data.sources.affectnet.root == "/faces"
         refuse_shared_root(cfg)
+
+
+def test_several_datasets_of_one_reader_compose():
+    names = ("studio", "street")
+    cfg = composed(
+        "~dataset.sources.synthetic",
+        *(f"+dataset.sources.{name}.source=synthetic" for name in names),
+        *(f"+dataset.sources.{name}.root=${{dataset.root}}" for name in names),
+    )
+    assert cfg.dataset.name == "studio+street"
+    refuse_shared_root(cfg)
 
 
 def test_datasets_that_would_share_a_root_are_refused_with_the_options_to_set():

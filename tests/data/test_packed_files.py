@@ -14,9 +14,9 @@ from PIL import Image
 
 from fer_lab.data import packing
 from fer_lab.data.datamodule import AffectNetDataModule
+from fer_lab.data.decoding import REASONS
 from fer_lab.data.images import FileImages
 from fer_lab.data.packed import PackedImages, pack
-from fer_lab.data.verification import REASONS
 from fer_lab.errors import ConfigError, DataError
 from tests.data.test_images import file_manifest, save
 from tests.layouts.affectnet import write_csv_release
@@ -89,6 +89,24 @@ def test_files_that_cannot_be_used_are_noted_and_black(tmp_path: Path) -> None:
     assert images.findings[0, :2].tolist() == [47, 40]
 
 
+def test_masks_that_cannot_be_used_are_noted_and_their_faces_packed(tmp_path: Path) -> None:
+    paths = photographs(tmp_path / "images", 4)
+    masks = [tmp_path / "good.png", tmp_path / "colours.png", tmp_path / "gone.png"]
+    Image.fromarray(np.full((40, 47), 2, dtype=np.uint8)).save(masks[0])
+    Image.fromarray(np.zeros((40, 47, 3), dtype=np.uint8)).save(masks[1])
+    manifest = file_manifest(paths)
+    manifest["mask_path"] = pd.Series([*map(str, masks), None], dtype="str")
+    images = pack(manifest, 16, tmp_path / "cache")
+    assert images.findings is not None
+    assert images.findings[:, 3].tolist() == [1, 0, 0, -1]
+    pixels = images.read(np.arange(4))
+    assert pixels.image.any(axis=(1, 2, 3)).all()
+    assert pixels.regions is not None
+    assert [np.unique(regions).tolist() for regions in pixels.regions] == [[2], [255], [255], [255]]
+    assert images.has_regions
+    assert not pack(manifest.iloc[1:], 16, tmp_path / "cache").has_regions
+
+
 def test_the_key_changes_with_files_boxes_and_size(tmp_path: Path) -> None:
     paths = photographs(tmp_path / "images", 3)
     cache = tmp_path / "cache"
@@ -103,11 +121,12 @@ def test_the_key_changes_with_files_boxes_and_size(tmp_path: Path) -> None:
     assert len(made) == 6
 
 
-def test_a_file_that_comes_back_as_it_was_is_packed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("reason", ["file missing", "file cannot be opened"])
+def test_a_file_that_comes_back_as_it_was_is_packed(tmp_path: Path, reason: str) -> None:
     paths = photographs(tmp_path / "images", 2)
     images = pack(file_manifest(paths), 8, tmp_path / "cache")
     findings = np.load(images.folder / "findings.npy", mmap_mode="r+")
-    findings[1, 2] = REASONS.index("file missing")
+    findings[1, 2] = REASONS.index(reason)
     findings.flush()
     assert reasons(pack(file_manifest(paths), 8, tmp_path / "cache")) == ["", ""]
 
@@ -175,20 +194,39 @@ def test_a_folder_with_damaged_files_trains_and_lists_all_of_them(
     assert sorted(seen) == data.train_rows.tolist()
 
 
-def test_both_caches_give_the_same_batches(tmp_path: Path) -> None:
+def test_both_caches_give_the_same_rows_and_batches(tmp_path: Path) -> None:
     release = write_csv_release(tmp_path / "affectnet")
-    batches = []
+    images = release.root / "Manually_Annotated_Images"
+    (images / release.images["train"][0]).write_bytes(b"no image")
+    found = []
     for cache in ("none", "packed"):
         data = AffectNetDataModule(
-            release.root, image_size=24, batch_size=8, cache=cache, cache_dir=tmp_path / "cache"
+            release.root, image_size=24, batch_size=8, cache=cache, cache_dir=tmp_path / cache
         )
         data.setup()
-        batches.append(next(iter(data.val_dataloader())))
-    first, second = batches
+        found.append((data, next(iter(data.val_dataloader()))))
+    (none, first), (packed, second) = found
     assert first.keys() == second.keys()
     assert first["image"].equal(second["image"])
     assert first["index"].equal(second["index"])
     assert np.array_equal(first["landmarks"], second["landmarks"], equal_nan=True)
+    assert none.dropped == packed.dropped
+    assert "box outside the image" in none.dropped
+    assert none.unreadable.equals(packed.unreadable)
+    assert none.fingerprint == packed.fingerprint
+
+
+def test_packing_is_the_only_look_at_a_file(tmp_path: Path) -> None:
+    release = write_csv_release(tmp_path / "affectnet", odd=False)
+    image = release.root / "Manually_Annotated_Images" / release.images["train"][0]
+    image.write_bytes(b"no image")
+    data = AffectNetDataModule(
+        release.root, cache="packed", cache_dir=tmp_path / "cache", image_size=8
+    )
+    data.setup()
+    assert data.unreadable["path"].tolist() == [str(image)]
+    # What a look of its own finds is remembered; nothing was looked at but by packing.
+    assert list((tmp_path / "cache").glob("verified-*")) == []
 
 
 def test_without_verification_an_unusable_file_is_an_error(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from fer_lab.data.sources import SOURCES, layout, read
 from fer_lab.data.sources.annotations import join_labels
+from fer_lab.data.sources.lists import read_list, read_words
 from fer_lab.errors import ConfigError, DataError
 
 CODES = {"F": "female", "M": "male", "I": "unknown"}
@@ -48,14 +49,18 @@ def test_labels_join_by_path_before_base_name(tmp_path):
     file = write(tmp_path / "a.csv", "1/a.jpg,F,", "./2/b.jpg,m,", "3\\a.jpg,I,0", "4/b.jpg,F,")
     joined = join(["1/a.jpg", "2/b.jpg", "3/a.jpg", "1/c.jpg"], file)
     assert list(joined.values) == ["female", "male", "unknown", "unknown"]
-    assert (joined.unmatched, joined.duplicates) == (1, 0)
+    assert joined.duplicates == 0
+    assert joined.unmatched.to_dict("list") == {
+        "place": [f"{file}, line 5"],
+        "path": ["4/b.jpg"],
+    }
 
 
 def test_labels_join_by_base_name_where_no_path_is_the_images(tmp_path):
     file = write(tmp_path / "a.csv", "/home/me/faces/a.jpg,F,", "other/b.jpg,M,", "c.jpg,F,")
     joined = join(["1/b.jpg", "1/a.jpg", "2/d.jpg"], file)
     assert list(joined.values) == ["male", "female", "unknown"]
-    assert joined.unmatched == 1
+    assert list(joined.unmatched["path"]) == ["c.jpg"]
 
 
 def test_bare_names_join_beside_paths(tmp_path):
@@ -135,6 +140,11 @@ def test_paths_that_leave_the_folder_are_unsafe(path, unsafe):
     assert layout.unsafe_paths(paths).tolist() == [unsafe]
 
 
+@pytest.mark.parametrize("spelt", ["1/a.jpg", " ./1/a.jpg", "1\\a.jpg", "1//a.jpg", "1/./a.jpg"])
+def test_a_path_has_one_spelling(spelt):
+    assert layout.normal_paths(pd.Series([spelt], dtype="str")).tolist() == ["1/a.jpg"]
+
+
 def test_existing_files_are_files_below_the_folder(tmp_path):
     (tmp_path / "1" / "2").mkdir(parents=True)
     for name in ("a.jpg", "1/b.jpg", "1/2/c d.jpg", "1/ü.jpg"):
@@ -160,7 +170,7 @@ def test_what_is_no_list_is_one_error(tmp_path, content):
     path = tmp_path / "list.csv"
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"list\.csv"):
-        list(layout.read_list(path, ["a", "b"]))
+        list(read_list(path, ["a", "b"]))
 
 
 @pytest.mark.parametrize("rows", ["1,2,3", "1,2,3\n1,2", "1,2\n1,2,3"])
@@ -168,15 +178,45 @@ def test_a_line_longer_than_the_first_is_an_error(tmp_path, rows):
     path = tmp_path / "list.csv"
     path.write_text(f"a,b\n{rows}\n")
     with pytest.raises(DataError, match=r"line [23]"):
-        list(layout.read_list(path, ["a"]))
+        list(read_list(path, ["a"]))
 
 
 def test_lists_may_have_a_byte_order_mark_blank_lines_and_spaces(tmp_path):
     path = tmp_path / "list.csv"
     path.write_bytes(b"\xef\xbb\xbfa, b ,c\r\n1,NA,3\r\n\r\n4,,6\r\n")
-    (part,) = layout.read_list(path, ["b", "a"])
+    (part,) = read_list(path, ["b", "a"])
     assert part.to_dict("list") == {"b": ["NA", ""], "a": ["1", "4"]}
     assert list(part.index) == [2, 4]
+
+
+def test_words_between_blanks_may_stand_behind_a_name_with_blanks(tmp_path):
+    path = tmp_path / "list.txt"
+    path.write_bytes("\ufeffa face.jpg  3 x\r\n\r\nb.jpg\t4\ty\r\nshort.jpg\r\n".encode())
+    words = read_words(path, ["image", "code", "more"])
+    assert words.to_dict("list") == {
+        "image": ["a face.jpg", "b.jpg", "short.jpg"],
+        "code": ["3", "4", ""],
+        "more": ["x", "y", ""],
+    }
+    assert list(words.index) == [1, 3, 4]
+
+
+def test_of_rows_with_the_same_keys_the_first_usable_one_is_kept():
+    table = pd.DataFrame(
+        {
+            "image": ["a", "a", "a", "a", "b"],
+            "code": [1, 1, 1, 2, 1],
+            "reason": ["malformed row", "", "", "", ""],
+        }
+    )
+    layout.set_aside_repeated(table, ["image"], "code")
+    assert table["reason"].tolist() == [
+        "malformed row",
+        "",
+        "listed twice, kept once",
+        "listed again with another label, first kept",
+        "",
+    ]
 
 
 def test_numbers_tell_empty_from_wrong():

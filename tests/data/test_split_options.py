@@ -36,6 +36,11 @@ def test_a_split_is_made_from_a_name_or_options() -> None:
         ({"folds": "five"}, "no whole number"),
         ({"folds": 5, "leave_out": "affectnet"}, "two ways to choose the test rows"),
         ({"by": "person"}, "use subject or image"),
+        ({"seed": None}, "seed=None is no whole number"),
+        ({"seed": "one"}, "seed='one' is no whole number"),
+        ({"val_fraction": "much"}, "val_fraction='much' is no share"),
+        ({"test_fraction": 1}, "test_fraction=1 is no share"),
+        ({"where": "gender"}, r"split.where.gender=\[female\]"),
         ({"balance": "gender"}, r"\[gender,label\]"),
         ({"balance": []}, "names no combinations"),
         ({"match": "gender"}, "not among the balanced"),
@@ -49,7 +54,9 @@ def test_options_that_cannot_work_are_errors_at_once(
         Split.of(options)
 
 
-@pytest.mark.parametrize("option", [{"folds": 5}, {"leave_out": "a"}, {"by": "image"}])
+@pytest.mark.parametrize(
+    "option", [{"folds": 5}, {"leave_out": "a"}, {"by": "image"}, {"val_fraction": 0.3}]
+)
 def test_what_divides_the_whole_is_no_option_of_the_test(option: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=f"set split.{next(iter(option))}"):
         Split.of(option, "test_split")

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fer_lab.data.draws import draw_units
 from fer_lab.data.manifest import validate
 from fer_lab.data.splits import assign_validation, where
 from fer_lab.data.subsets import balanced_subset, equal_cells
@@ -187,6 +188,82 @@ def test_rows_without_a_subject_are_drawn_one_by_one():
     assert (alone["split"] == "val").sum() == 20
 
 
+def test_faces_of_one_photograph_stand_on_one_side_unless_single_images_are_asked_for():
+    scenes = [f"p{number // 4}" if number < 200 else "" for number in range(300)]
+    manifest = drawn(300, scene=scenes)
+    assigned = assign_validation(manifest, 0.2, 1)
+    several = assigned[assigned["scene"] != ""]
+    assert (several.groupby("scene")["split"].nunique() == 1).all()
+    assert abs((several["split"] == "val").sum() - 40) <= 8
+    assert (assigned["split"][200:] == "val").sum() == 20
+    apart = assign_validation(manifest, 0.2, 1, by="image")
+    assert (apart[:200].groupby("scene")["split"].nunique() == 2).any()
+
+
+def test_the_only_face_of_a_photograph_is_drawn_like_a_row_without_one():
+    manifest = drawn(200)
+    alone = manifest.assign(scene=[f"p{number}" for number in range(200)])
+    assert validation(assign_validation(alone, 0.2, 1)) == validation(
+        assign_validation(manifest, 0.2, 1)
+    )
+
+
+def linked_by_hand(manifest: pd.DataFrame) -> list[set[int]]:
+    """Rows that share a subject or a scene, directly or through others, joined one by one."""
+    groups = [{row} for row in range(len(manifest))]
+    for name in ("subject", "scene"):
+        for rows in manifest.groupby(manifest[name].replace("", None)).groups.values():
+            hit = [group for group in groups if group & set(rows)]
+            groups = [group for group in groups if not group & set(rows)] + [set().union(*hit)]
+    return groups
+
+
+@settings(max_examples=40, deadline=None)
+@given(rows=st.integers(4, 60), seed=st.integers(0, 99), data=st.integers(0, 9))
+def test_people_and_photographs_that_link_each_other_stay_together(rows, seed, data):
+    rng = np.random.default_rng(data)
+    manifest = drawn(
+        rows,
+        data,
+        subject=[f"s{n}" if n < 12 else None for n in rng.integers(0, 24, rows)],
+        scene=[f"p{n}" if n < 15 else None for n in rng.integers(0, 30, rows)],
+    )
+    units = draw_units(manifest, "subject").fillna(manifest["id"])
+    found = {frozenset(group) for group in manifest.groupby(units).groups.values()}
+    assert found == {frozenset(group) for group in linked_by_hand(manifest)}
+    order = rng.permutation(rows)
+    again = draw_units(manifest.iloc[order], "subject").fillna(manifest["id"])
+    assert (again.loc[units.index] == units).all()
+    assigned = assign_validation(manifest, 0.3, seed)
+    for group in found:
+        assert assigned["split"].iloc[list(group)].nunique() == 1
+
+
+def test_a_set_drawn_of_nothing_usable_gets_one_more_person_and_others_stay():
+    manifest = drawn(40, subject=[f"s{number // 10}" for number in range(40)])
+    before = assign_validation(manifest, 0.25, 1)
+    (person,) = before["subject"][before["split"] == "val"].unique()
+    usable = (manifest["subject"] != person).to_numpy()
+    after = assign_validation(manifest, 0.25, 1, usable=usable)
+    assert {person} < set(after["subject"][after["split"] == "val"])
+    assert (after["split"][usable] == "train").any()
+    assert (after.groupby("subject")["split"].nunique() == 1).all()
+    one = (manifest["subject"] == person).to_numpy()
+    assert assign_validation(manifest, 0.25, 1, usable=one).equals(before)
+    everyone = np.ones(40, dtype=bool)
+    everyone[np.flatnonzero(~usable)[1:]] = False
+    assert assign_validation(manifest, 0.25, 1, usable=everyone).equals(before)
+
+
+def test_training_keeps_a_usable_person_when_all_would_be_drawn():
+    manifest = drawn(30, subject=[f"s{number // 10}" for number in range(30)])
+    before = assign_validation(manifest, 0.6, 1)
+    inside = (before["split"] == "val").to_numpy()
+    assert before["subject"][inside].nunique() == 2
+    after = assign_validation(manifest, 0.6, 1, usable=inside)
+    assert set(after["split"][inside]) == {"train", "val"}
+
+
 @pytest.mark.parametrize("fraction", [-0.1, 1, 2])
 def test_a_fraction_that_leaves_nothing_is_refused(fraction):
     with pytest.raises(ConfigError, match="val_fraction"):
@@ -242,8 +319,9 @@ def test_the_cells_can_be_of_any_attributes():
 @given(rows=st.integers(40, 300), seed=st.integers(0, 99), data=st.integers(0, 5))
 def test_equal_cells_are_equal_and_as_large_as_the_rarest(rows, seed, data):
     manifest = drawn(rows, data)
-    known = manifest[manifest["gender"] != "unknown"]
-    rarest = pd.crosstab(known["label"], known["gender"].astype(str)).to_numpy().min()
+    counts = cells(manifest)
+    labels = sorted(set(manifest["label"]))
+    rarest = min(counts[label, gender] for label in labels for gender in ("female", "male"))
     if rarest == 0:
         with pytest.raises(DataError, match="no row is label fear"):
             equal_cells(manifest, ("label", "gender"), seed)
@@ -255,8 +333,8 @@ def test_equal_cells_are_equal_and_as_large_as_the_rarest(rows, seed, data):
     assert (np.diff(chosen) > 0).all()
     matched, _ = equal_cells(manifest, ("label", "gender"), seed, match="gender")
     assert set(matched) <= set(chosen)
-    assert Counter(manifest["label"].iloc[matched]) == dict.fromkeys(LABELS, rarest)
-    for label in LABELS:
+    assert Counter(manifest["label"].iloc[matched]) == dict.fromkeys(labels, rarest)
+    for label in labels:
         of_label = manifest.iloc[matched][manifest["label"].iloc[matched] == label]
         assert abs((of_label["gender"] == "female").sum() - rarest / 2) <= 0.5
 

@@ -79,18 +79,11 @@ def test_a_parquet_file_gives_the_same(tmp_path, manifest):
     pd.testing.assert_frame_equal(ours, theirs)
 
 
-def test_a_table_without_splits_gives_whole_subjects_to_the_test(written):
+def test_without_a_column_of_splits_every_row_is_training(written):
     columns = COLUMNS | {"split": None}
-    drawn = read("table", written.root, columns=columns, labels=LABELS, test_fraction=0.3)
-    assert set(drawn["split"]) == {"train", "test"}
-    share = (drawn["split"] == "test").mean()
-    assert 0.1 < share < 0.5
-    people = drawn.groupby("subject")["split"].nunique()
-    assert (people == 1).all()
-    again = read("table", written.root, columns=columns, labels=LABELS, test_fraction=0.3)
-    assert list(again["split"]) == list(drawn["split"])
-    whole = read("table", written.root, columns=columns, labels=LABELS, test_fraction=0)
-    assert set(whole["split"]) == {"train"}
+    found = read("table", written.root, columns=columns, labels=LABELS)
+    assert set(found["split"]) == {"train"}
+    assert found["subject"].nunique() == 6
 
 
 def test_names_of_expressions_need_no_mapping(tmp_path):
@@ -119,14 +112,20 @@ def test_several_boxes_of_one_image_are_several_faces(tmp_path):
         {"path": "b.png", "label": "sad", **dict.fromkeys("ltrb", "")},
         {"path": "c.png", "label": "sad", **(box | {"r": 0})},
     ]
-    found = small(
-        tmp_path, *rows, columns={"box": list("ltrb")}, box_format="xyxy", test_fraction=0
-    )
+    found = small(tmp_path, *rows, columns={"box": list("ltrb")}, box_format="xyxy")
     assert list(found["id"]) == ["table/a.png", "table/a.png#1", "table/b.png"]
     boxes = assets(found).arrays["box"]
     assert boxes[found["box"][:2]].tolist() == [[1, 2, 10, 20], [5, 2, 6, 20]]
     assert found["box"][2] == -1
     assert assets(found).dropped == {"listed twice, kept once": 1, "malformed row": 1}
+    assert list(found["scene"]) == ["a.png", "a.png", "b.png"]
+
+
+def test_scenes_are_those_of_the_table_or_images_of_several_faces(tmp_path):
+    rows = [{"path": f"{n}.png", "label": "sad", "video": video} for n, video in enumerate("aab")]
+    assert "scene" not in small(tmp_path, *rows)
+    named = small(tmp_path, *rows, columns={"scene": "video"})
+    assert list(named["scene"]) == ["a", "a", "b"]
 
 
 def test_ids_of_the_tables_own_are_keys(tmp_path):
@@ -139,7 +138,7 @@ def test_ids_of_the_tables_own_are_keys(tmp_path):
 def test_own_age_groups_keep_their_order_and_years_are_not_taken_for_groups(tmp_path):
     ages = ["10-19", "3-9", "0-2", "70+", ""]
     rows = [{"path": f"{n}.png", "label": "sad", "age": age} for n, age in enumerate(ages)]
-    found = small(tmp_path, *rows, test_fraction=0)
+    found = small(tmp_path, *rows)
     assert list(found["age"].cat.categories) == ["0-2", "3-9", "10-19", "70+", "unknown"]
     assert list(found["age"]) == [*ages[:4], "unknown"]
     years = [{"path": f"{n}.png", "label": "sad", "age": n + 20} for n in range(30)]
@@ -155,7 +154,7 @@ def test_several_tables_need_a_name(tmp_path):
     with pytest.raises(DataError, match=r"several tables(.|\n)*a\.csv, b\.csv(.|\n)*dataset\.file"):
         read("table", tmp_path)
     write_image(tmp_path / "a.png", 1)
-    assert len(read("table", tmp_path, file="b.csv", test_fraction=0)) == 1
+    assert len(read("table", tmp_path, file="b.csv")) == 1
     assert len(read("table", tmp_path, file=tmp_path / "a.csv", title="mine")) == 1
 
 
@@ -192,7 +191,6 @@ def test_what_is_not_in_the_table_is_named(tmp_path, suffix, changed, words):
         ({"labels": {0: "hapy"}}, ["'hapy'", "did you mean 'happy'", "dataset.labels, 0"]),
         ({"genders": {0: "boy"}}, ["'boy'", "female, male"]),
         ({"box_format": "yolo"}, ["'yolo'", "xyxy"]),
-        ({"test_fraction": 2}, ["test_fraction=2"]),
         ({"file": "faces.xlsx"}, ["faces.xlsx", ".parquet"]),
     ],
 )
@@ -207,7 +205,7 @@ def test_an_option_that_cannot_work_is_named(tmp_path, options, words):
 def test_codes_of_genders_are_mapped(tmp_path):
     rows = [{"path": f"{n}.png", "label": "sad", "gender": n} for n in range(3)]
     genders = {0: "male", 1: "female", 2: "unknown"}
-    found = small(tmp_path, *rows, genders=genders, test_fraction=0)
+    found = small(tmp_path, *rows, genders=genders)
     assert list(found["gender"]) == ["male", "female", "unknown"]
     with pytest.raises(DataError, match=r"'0' is no code for a gender(.|\n)*line 2"):
         small(tmp_path, *rows)
@@ -217,10 +215,10 @@ def test_a_missing_folder_or_no_usable_row_is_an_error(tmp_path):
     with pytest.raises(DataError, match=r"the table not found(.|\n)*dataset\.root"):
         read("table", tmp_path / "nowhere")
     write_rows(tmp_path / "t.csv", [{"path": "gone.png", "label": "sad"}])
-    with pytest.raises(DataError, match=r"none of the 1 rows of t.csv(.|\n)*image missing: 1"):
+    with pytest.raises(DataError, match=r"none of the 1 rows of the table.*image missing: 1"):
         read("table", tmp_path)
     (tmp_path / "t.csv").write_text("path,label\n")
-    with pytest.raises(DataError, match="there are none"):
+    with pytest.raises(DataError, match="there is no image of the table"):
         read("table", tmp_path)
     (tmp_path / "t.csv").unlink()
     (tmp_path / "t.parquet").write_bytes(b"nothing of the kind")

@@ -178,16 +178,39 @@ def test_the_fingerprint_goes_with_the_target(make):
     assert by_gender.fingerprint != by_label.fingerprint
 
 
-def test_the_validation_draw_is_stratified_by_the_target(tmp_path, monkeypatch):
+def with_hats(monkeypatch: pytest.MonkeyPatch, *, expressions: bool) -> None:
+    """400 training rows, every fourth with a hat."""
+
     def read(name: str, **_: Any) -> pd.DataFrame:
         frame = flat_manifest(400, dataset=name, splits=("train",))
         frame["attribute_hat"] = np.arange(len(frame)) % 4 == 0
-        return validate(frame)
+        return validate(frame if expressions else frame.assign(label=None))
 
     monkeypatch.setattr(loading, "read", read)
-    split = {"val_fraction": 0.1, "test_fraction": 0}
-    data = FaceDataModule({"flat": {}}, target="hat", split=split, image_size=8, cache_dir=tmp_path)
+
+
+def hats(place: Path, **options: Any) -> FaceDataModule:
+    data = FaceDataModule({"flat": {}}, image_size=8, cache_dir=place, verify=False, **options)
     data.setup()
+    return data
+
+
+def test_the_same_rows_are_drawn_whatever_is_told_apart(tmp_path, monkeypatch):
+    with_hats(monkeypatch, expressions=True)
+    drawn = [
+        {
+            name: set(data.manifest["id"].iloc[rows])
+            for name, rows in (("val", data.val_rows), ("test", data.test_rows))
+        }
+        for data in (hats(tmp_path, target=target) for target in ("expression", "hat", "gender"))
+    ]
+    assert drawn[0] == drawn[1] == drawn[2]
+    assert (len(drawn[0]["test"]), len(drawn[0]["val"])) == (80, 32)
+
+
+def test_without_expressions_draws_are_stratified_by_the_target(tmp_path, monkeypatch):
+    with_hats(monkeypatch, expressions=False)
+    data = hats(tmp_path, target="hat", split={"val_fraction": 0.1, "test_fraction": 0})
     drawn = data.manifest["label"].iloc[data.val_rows].value_counts().to_dict()
     assert drawn == {"no": 30, "yes": 10}
 

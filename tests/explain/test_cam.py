@@ -11,7 +11,6 @@ from torch import nn
 
 from fer_lab.errors import ConfigError
 from fer_lab.explain import attribute, explain_prediction, grid_of
-from fer_lab.explain.attribution import METHODS
 from fer_lab.explain.regions import intersection_over_region
 from fer_lab.models import BaselineCNN, TimmClassifier
 from tests.models.batches import batch, loader, trainer
@@ -116,7 +115,9 @@ def test_maps_equal_a_full_backward_pass(method):
 
 def test_both_methods_agree_before_pooling_and_a_linear_head(pooled):
     image = torch.rand(4, 3, 24, 24)
-    one, other = (attribute(pooled, image, 1, method=m, layer="more") for m in METHODS)
+    one, other = (
+        attribute(pooled, image, 1, method=m, layer="more") for m in ("gradcam", "hirescam")
+    )
     torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
 
 

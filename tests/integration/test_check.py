@@ -95,6 +95,26 @@ def test_what_was_set_aside_is_listed_with_its_reason(leaky):
         assert reason in done.stdout
 
 
+def test_annotations_of_no_image_are_listed_with_their_lines(tmp_path, leaky):
+    _, written, _, _ = leaky
+    known = written.images["train"][0]
+    file = tmp_path / "races.csv"
+    file.write_text(f"image_path,race\n{known},white\n9/gone.jpg,black\n")
+    done = check(
+        tmp_path,
+        "dataset=affectnet",
+        f"dataset.root='{written.root}'",
+        f"data.annotations=[{{kind:demographics,file:'{file}'}}]",
+        "radius=null",
+    )
+    assert done.returncode == 0, done.stderr
+    lost = report(tmp_path, "unmatched").to_numpy().tolist()
+    assert ["demographics", f"{file}, line 3", "9/gone.jpg"] in lost
+    # Beside them stand the dataset's own gender labels of no listed image.
+    assert {kind for kind, _, _ in lost} == {"demographics", "gender label"}
+    assert "Annotations of no image" in done.stdout
+
+
 def test_unreadable_files_are_listed(leaky):
     place, written, _, _ = leaky
     found = report(place, "unreadable").set_index("id")["reason"].to_dict()

@@ -49,6 +49,7 @@ class Written:
         splits: by name of an image.
         dropped: how many rows a source sets aside, by reason.
         unreadable: the reason by name, of images that cannot be used.
+        without_mask: names of images whose region masks cannot be used.
     """
 
     root: Path
@@ -56,6 +57,7 @@ class Written:
     splits: dict[str, str] = field(default_factory=dict)
     dropped: dict[str, int] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
+    without_mask: list[str] = field(default_factory=list)
 
 
 def line(image: str, values: list[int]) -> str:
@@ -176,7 +178,7 @@ def write_celebamask_hq(
         write_mask(root, 3003, "skin", BOXES["skin"])
         (root / "CelebA-HQ-img/3003.jpg").write_bytes(b"")
         (root / "CelebA-HQ-img/Thumbs.db").write_bytes(b"")
-        written.dropped = {"no region mask": 1, "empty region mask": 1}
+        written.without_mask = ["3001.jpg", "3002.jpg"]
         written.unreadable["3003.jpg"] = "empty file"
         written.splits["3003.jpg"] = "test"
     (root / "CelebA-HQ-to-CelebA-mapping.txt").write_text("\n".join(mapping) + "\n")

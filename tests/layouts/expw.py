@@ -84,6 +84,7 @@ def _odd_lines(images: Path, written: Written, rng: np.random.Generator) -> list
     }
     written.dropped = {
         "listed twice, kept once": 1,
+        "listed again with another label, first kept": 1,
         "box without an area": 1,
         "malformed row": 2,
         "image missing": 1,
@@ -93,6 +94,7 @@ def _odd_lines(images: Path, written: Written, rng: np.random.Generator) -> list
         line("ünï code.jpg", 0, 3),
         line("far.jpg", 2, 4, left=500, right=600),
         line("half.jpg", 0, 4),
+        line("ünï code.jpg", 0, 3),
         line("ünï code.jpg", 0, 4),
         line("flat.jpg", 0, 4, bottom=10),
         "short.jpg 0 1 2 3 4",

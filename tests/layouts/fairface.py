@@ -72,6 +72,10 @@ def write_fairface(
             written.rows[image] = rows[-1]
         if odd and split == "train":
             (root / margin / "train/broken.jpg").write_bytes(b"")
+            image = "train/ünï code.JPG"
+            Image.fromarray(np.full((60, 60, 3), 90, np.uint8)).save(root / margin / image)
+            rows.append([image, AGES[-1], "Female", "Indian", "False"])
+            written.rows[image] = rows[-1]
             rows += [
                 ["train/broken.jpg", "", "Male", "", "True"],
                 ["train/not-there.jpg", "0-2", "Male", "White", "True"],

@@ -131,6 +131,15 @@ def test_group_confusion_counts_samples_one_by_one() -> None:
     assert torch.equal(samples.confusion(), expected)
 
 
+def test_group_confusion_counts_in_parts_what_it_counts_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    samples = random_samples(8, unknown=0.2)
+    whole = samples.confusion()
+    monkeypatch.setattr(F, "_CHUNK", 77)
+    assert torch.equal(samples.confusion(), whole)
+
+
 def test_group_confusion_takes_narrow_integers_and_no_samples() -> None:
     samples = random_samples(7, unknown=0.2)
     narrow = [values.to(torch.int8) for values in samples[:3]]

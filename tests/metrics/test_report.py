@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import math
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -93,14 +92,16 @@ def test_scalars_equal_the_functions_of_each_attribute_alone() -> None:
 def test_report_has_the_agreed_form() -> None:
     report = filled().report(samples=50)
     assert list(report) == [
-        "samples", "classes", "collapsed", "min_count", "level", "resamples", "accuracy",
-        "mean_class_accuracy", "f1_macro", "f1_weighted", "per_class", "confusion", "worst_group",
-        "attributes", "intersections", "bias",
+        "samples", "classes", "collapsed", "min_count", "level", "resamples", "resampled_by",
+        "variants", "accuracy", "mean_class_accuracy", "f1_macro", "f1_weighted", "calibration",
+        "per_class", "confusion", "worst_group", "attributes", "intersections", "bias", "messages",
     ]  # fmt: skip
     assert set(report["accuracy"]) == {"value", "low", "high"}
     assert list(report["per_class"]) == list(CLASSES)
     assert set(report["per_class"]["sad"]) == {"precision", "recall", "f1", "count"}
-    assert set(report["worst_group"]) == {"attribute", "group", "accuracy", "count"}
+    assert set(report["worst_group"]) == {
+        "attribute", "group", "accuracy", "count", "low", "high",
+    }  # fmt: skip
     assert set(report["bias"]) == GAP
     gender = report["attributes"]["gender"]
     assert set(gender) == {"groups", "metrics", "dpd", "eod", "bias", "worst_group"}
@@ -109,8 +110,10 @@ def test_report_has_the_agreed_form() -> None:
         "count", "accuracy", "f1_macro", "f1_weighted", "confusion",
     }  # fmt: skip
     assert list(gender["metrics"]) == list(METRICS)
-    assert set(gender["metrics"]["equalized_odds"]) == GAP | {"per_expression", "left_out"}
-    assert set(gender["dpd"]) == {"value", "per_expression"}
+    assert set(gender["metrics"]["equalized_odds"]) == GAP | {
+        "per_expression", "left_out", "undefined",
+    }  # fmt: skip
+    assert set(gender["dpd"]) == {"value", "low", "high", "per_expression"}
     assert set(gender["bias"]) == GAP
     assert list(report["attributes"]["race"]["groups"]) == ["white", "black", "asian"]
     assert list(report["intersections"]) == ["gender×race"]
@@ -136,9 +139,11 @@ def test_report_agrees_with_scalars_and_contains_its_values() -> None:
     for name, entry in found.items():
         assert entry["value"] == pytest.approx(scalars[name]), name
         assert 0 <= entry["low"] <= entry["value"] <= entry["high"] <= 1, name
-    assert report["worst_group"] == {
-        "attribute": "gender", **report["attributes"]["gender"]["worst_group"]
+    worst = report["attributes"]["gender"]["worst_group"]
+    assert {key: report["worst_group"][key] for key in ("attribute", "group", "count")} == {
+        "attribute": "gender", "group": worst["group"], "count": worst["count"]
     }  # fmt: skip
+    assert report["worst_group"]["low"] < worst["accuracy"] < report["worst_group"]["high"]
     assert report["worst_group"]["accuracy"] == pytest.approx(scalars["worst_group_accuracy"])
 
 
@@ -197,42 +202,6 @@ def test_small_denominators_are_left_out_and_listed() -> None:
     assert race["worst_group"]["group"] != "asian"
 
 
-def test_intersections_count_samples_known_in_all_their_attributes() -> None:
-    prediction, label, group = batch()
-    age = torch.arange(COUNT) % 4 - 1
-    report = FairnessReport(CLASSES, GROUPS | {"age": ("young", "middle", "old")})
-    report.update(prediction, label, group | {"age": age})
-    intersections = report.report(samples=10)["intersections"]
-    assert list(intersections) == ["gender×race", "gender×age", "race×age", "gender×race×age"]
-    names = GROUPS | {"age": ("young", "middle", "old")}
-    for key, content in intersections.items():
-        attributes = key.split("×")
-        rows: dict[str, list[bool]] = {
-            "×".join(members): [] for members in product(*(names[name] for name in attributes))
-        }
-        for row in range(COUNT):
-            values = [int((group | {"age": age})[name][row]) for name in attributes]
-            if min(values) >= 0:
-                member = "×".join(names[n][v] for n, v in zip(attributes, values, strict=True))
-                rows[member].append(bool(prediction[row] == label[row]))
-        assert {name: entry["count"] for name, entry in content["groups"].items()} == {
-            name: len(hits) for name, hits in rows.items()
-        }
-        accuracies = {name: sum(hits) / len(hits) for name, hits in rows.items() if hits}
-        for name, entry in content["groups"].items():
-            assert entry["accuracy"] == (pytest.approx(accuracies[name]) if rows[name] else None)
-        large = {name: accuracies[name] for name, hits in rows.items() if len(hits) >= 30}
-        assert content["worst_group"]["group"] == min(large, key=lambda name: large[name])
-
-
-def test_intersections_with_too_many_groups_are_not_listed() -> None:
-    groups = {name: tuple("abcdefghijklmno") for name in ("first", "second")}
-    report = FairnessReport(CLASSES, groups)
-    zeros = torch.zeros(5, dtype=torch.int64)
-    report.update(zeros, zeros, {"first": zeros, "second": zeros})
-    assert report.report(samples=5)["intersections"] == {}
-
-
 @pytest.mark.parametrize(("predicted", "expected"), [([0], 1), ([0, 3], 1), ([0, 1, 3], 0)])
 def test_predicting_two_classes_or_fewer_is_a_collapse(predicted: list[int], expected: int) -> None:
     _, label, group = batch()
@@ -260,7 +229,15 @@ def test_one_group_alone_has_undefined_gaps() -> None:
     assert scalars["fairness/undefined"] == 16
     assert scalars["accuracy"] > 0.5
     report = metric.report(samples=10)
+    assert report["messages"] == [
+        "gender: female is the only group, so that its gaps are undefined"
+    ]
     assert report["attributes"]["gender"]["bias"] == dict.fromkeys(GAP)
+    odds = report["attributes"]["gender"]["metrics"]["equalized_odds"]
+    assert odds["value"] is None
+    assert odds["undefined"] == dict.fromkeys(
+        CLASSES, "only female has the 30 samples that the rate needs"
+    )
     assert report["attributes"]["gender"]["groups"]["male"]["accuracy"]["value"] is None
     assert report["attributes"]["gender"]["groups"]["male"]["count"] == 0
 
@@ -274,7 +251,7 @@ def test_no_attributes_still_give_accuracy() -> None:
     assert report["accuracy"]["value"] == pytest.approx(metric.compute()["accuracy"].item())
     assert report["bias"] == dict.fromkeys(GAP)
     assert report["worst_group"] == {
-        "attribute": None, "group": None, "accuracy": None, "count": 0
+        "attribute": None, "group": None, "accuracy": None, "count": 0, "low": None, "high": None
     }  # fmt: skip
 
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from fer_lab.metrics import FairnessReport, resampling
+from fer_lab.metrics import FairnessReport, permutation
 from fer_lab.metrics import functional as F  # noqa: N812
-from fer_lab.metrics.breakdown import Breakdown
-from fer_lab.metrics.resampling import bootstrap_tables, permuted_tables
+from fer_lab.metrics.permutation import permuted_tables
+from fer_lab.metrics.resampling import bootstrap_tables
 from tests.metrics.samples import Samples, random_samples
 
 
@@ -189,7 +189,7 @@ def test_same_seed_same_draws_whatever_came_before() -> None:
 
 
 def test_tables_come_in_chunks_of_bounded_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resampling, "_CHUNK_CELLS", 1000)
+    monkeypatch.setattr(permutation, "_CHUNK_CELLS", 1000)
     table = random_samples(7).confusion()  # 100 cells
     rng = np.random.default_rng(0)
     assert [len(tables) for tables in bootstrap_tables(table, 25, rng)] == [10, 10, 5]
@@ -209,35 +209,15 @@ def test_senseless_requests_are_refused() -> None:
         F.permutation_null(table, largest_gap, True, samples=0)
 
 
-def test_random_attribute_lies_below_the_95th_percentile_of_its_null() -> None:
-    samples = random_samples(8, count=1500, num_groups=1)
-    rng = np.random.default_rng(9)
-    draws = 1000
-    below: dict[str, int] = {}
-    for draw in range(draws):
-        report = FairnessReport(
-            [f"class {number}" for number in range(5)],
-            {"two": ["a", "b"], "three": ["a", "b", "c"]},
-            min_count=10,
-        )
-        group = {
-            "two": torch.from_numpy(rng.integers(0, 2, 1500)),
-            "three": torch.from_numpy(rng.choice(3, 1500, p=[0.6, 0.3, 0.1])),
-        }
-        report.update(samples.prediction, samples.label, group)
-        breakdown = Breakdown(report.confusion, report.classes, report.groups, min_count=10)
-        for name, null in breakdown.nulls(200, seed=draw).items():
-            below[name] = below.get(name, 0) + (null.value <= null.p95)
-    shares = {name: count / draws for name, count in below.items()}
-    assert len(shares) == 11
-    assert all(0.92 <= share <= 0.98 for share in shares.values()), shares
-
-
-def test_percentiles_of_a_bootstrap_would_call_every_random_attribute_biased() -> None:
-    samples = random_samples(8, count=1500, num_groups=1)
-    rng = np.random.default_rng(10)
-    for draw in range(40):
-        group = torch.from_numpy(rng.integers(0, 3, 1500))
-        table = F.group_confusion(samples.prediction, samples.label, group, 5, 3)
-        tables = torch.cat(list(bootstrap_tables(table, 250, np.random.default_rng(draw))))
-        assert largest_gap(tables).quantile(0.025) > 0.01
+def test_group_at_the_floor_is_in_every_draw_of_the_interval() -> None:
+    # Both groups have exactly 40 samples and 20 positives of either class.
+    table = torch.tensor([[[15, 5], [2, 18]], [[10, 10], [6, 14]]])
+    rows = table.nonzero().repeat_interleave(table[table > 0], dim=0)
+    found = []
+    for min_count in (1, 20):
+        report = FairnessReport(("happy", "sad"), {"gender": ("female", "male")}, min_count)
+        report.update(rows[:, 2], rows[:, 1], {"gender": rows[:, 0]})
+        entry = report.report(samples=200)["attributes"]["gender"]["metrics"]["equal_opportunity"]
+        found.append((entry["value"], entry["low"], entry["high"]))
+    assert found[0] == found[1]
+    assert found[0][0] == pytest.approx(0.25)

@@ -1,25 +1,27 @@
 from __future__ import annotations
 
 import pytest
+import timm
 import torch
 
 from fer_lab.errors import ConfigError
 from fer_lab.explain import attribute, grid_of
-from fer_lab.models import BaselineCNN, MobileNetV1, ResNet50, TimmClassifier
+from fer_lab.models import BaselineCNN, MobileNetV1, ResNet50, TimmClassifier, Xception
 from tests.models.batches import batch, loader, trainer
 
 MODELS = [
     (BaselineCNN, {}),
     (MobileNetV1, {"image_size": 64}),
     (ResNet50, {"image_size": 64}),
+    (Xception, {"image_size": 64}),
     (TimmClassifier, {"name": "resnet18", "image_size": 64}),
 ]
 
 
 @pytest.mark.parametrize(
     ("backbone", "published"),
-    # He et al. 2016 as torchvision counts it; Howard et al. 2017, Table 6.
-    [(ResNet50, 25_557_032), (MobileNetV1, 4.2e6)],
+    # He et al. 2016 as torchvision counts it; Howard et al. 2017, Table 6; Chollet 2017, Table 3.
+    [(ResNet50, 25_557_032), (MobileNetV1, 4.2e6), (Xception, 22_855_952)],
 )
 def test_parameter_counts_are_the_published_ones(backbone, published):
     count = sum(p.numel() for p in backbone(num_classes=1000).parameters())
@@ -54,6 +56,10 @@ def test_one_fit_step_prediction_and_explanation(backbone, options):
         (MobileNetV1, None, "backbone.blocks.4", (7, 7)),
         (ResNet50, None, "backbone.layer4", (7, 7)),
         (ResNet50, 112, "backbone.layer3", (7, 7)),
+        (Xception, None, "backbone.act4", (10, 10)),
+        (Xception, 224, "backbone.act4", (7, 7)),
+        # Its first convolutions have no padding: 49 / 8 would give 7.
+        (Xception, 49, "backbone.block2.rep.0", (11, 11)),
     ],
 )
 def test_the_explained_layer_is_the_last_fine_one(backbone, size, layer, grid):
@@ -67,6 +73,22 @@ def test_timm_models_bring_their_own_input_size_and_normalisation():
     assert model.image_size == 299
     assert model.mean == (0.5, 0.5, 0.5)
     assert TimmClassifier(name="resnet18").mean == (0.485, 0.456, 0.406)
+
+
+def test_xception_is_normalised_as_its_published_weights_are():
+    published = timm.get_pretrained_cfg("legacy_xception")
+    assert (Xception.mean, Xception.std) == (published.mean, published.std)
+    assert Xception.image_size == published.input_size[-1]
+
+
+def test_xception_loads_a_local_file_of_imagenet_weights_but_for_the_head(tmp_path):
+    torch.manual_seed(0)
+    published = timm.create_model("legacy_xception", num_classes=1000).state_dict()
+    torch.save(published, tmp_path / "xception.pth")
+    model = Xception(num_classes=7, weights=str(tmp_path / "xception.pth"))
+    own = model.backbone.state_dict()
+    assert own["fc.weight"].shape == (7, 2048)
+    assert all(torch.equal(own[n], t) for n, t in published.items() if not n.startswith("fc."))
 
 
 def test_an_unknown_timm_model_names_a_near_one():

@@ -22,8 +22,10 @@ def findings(**changed) -> Findings:
         "dropped": pd.DataFrame({"reason": [], "count": []}),
         "duplicates": pd.DataFrame(columns=[*DUPLICATES, "path"]),
         "unreadable": pd.DataFrame({"id": [], "path": [], "reason": []}),
+        "unmatched": pd.DataFrame({"kind": [], "place": [], "path": []}),
         "leakage": pd.DataFrame(columns=LEAKAGE),
         "drawn": 0,
+        "crowded": 0,
     }
     return Findings(**parts | changed)
 
@@ -62,6 +64,24 @@ def test_only_the_first_unreadable_files_are_shown():
     text = printed(findings(unreadable=bad))
     assert text.count("empty file") == 5
     assert "and 3 more" in text
+
+
+def test_annotations_of_no_image_are_shown_with_their_lines():
+    lost = pd.DataFrame(
+        {"kind": "masks", "place": [f"/m.csv, line {n}" for n in range(7)], "path": "a.png"}
+    )
+    text = printed(findings(unmatched=lost))
+    assert "Annotations of no image" in text
+    assert "/m.csv, line 4: a.png" in text
+    assert "line 5" not in text
+    assert "and 2 more" in text
+    assert "Annotations of no image" not in printed(findings())
+
+
+def test_images_that_were_not_compared_with_all_like_them_are_counted():
+    text = " ".join(printed(findings(crowded=4_321)).split())
+    assert "4,321 images resemble too many others to be compared with all of them" in text
+    assert "resemble" not in printed(findings())
 
 
 def test_drawn_faces_are_not_called_free_of_duplicates():

@@ -247,7 +247,7 @@ def test_a_checkpoint_with_pickled_code_is_refused(tmp_path):
 def test_a_configuration_without_a_model_class_is_an_error(tmp_path, target):
     with_checkpoint(tmp_path / "run")
     (tmp_path / "run" / ".hydra" / "config.yaml").write_text(f"model: {{_target_: {target}}}\n")
-    with pytest.raises(DataError, match="cannot be read") as error:
+    with pytest.raises(DataError, match=r"class|LightningModule") as error:
         load_run(tmp_path / "run").model()
     assert "_target_" in error.value.hint
 

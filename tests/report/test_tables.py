@@ -46,6 +46,8 @@ def test_the_headline_has_the_numbers_of_the_metrics_file(run):
         value = facts[key]
         assert f"{value['value']:.3f}" in line
         assert f"{value['low']:.3f}–{value['high']:.3f}" in line
+    line = next(line for line in text.splitlines() if line.startswith("By chance"))
+    assert f" {run.predictions['label'].value_counts(normalize=True).max():.3f} " in line
     worst = facts["worst_group"]
     line = next(line for line in text.splitlines() if line.startswith("Worst group"))
     assert f"{worst['accuracy']:.3f}" in line

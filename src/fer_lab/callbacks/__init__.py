@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fer_lab.callbacks.choice import BestCheckpoint, Patience
 from fer_lab.callbacks.fairness import FairnessAudit
 from fer_lab.callbacks.history import History
 from fer_lab.callbacks.predictions import PredictionWriter
@@ -11,9 +12,11 @@ from fer_lab.callbacks.repeatability import EpochSeed
 from fer_lab.callbacks.throughput import Throughput
 
 __all__ = [
+    "BestCheckpoint",
     "EpochSeed",
     "FairnessAudit",
     "History",
+    "Patience",
     "PredictionWriter",
     "Progress",
     "RegionSummaries",

@@ -13,13 +13,17 @@ from torch import Tensor
 
 from fer_lab.callbacks.stages import EvaluationCallback, audited_split, face_data, write_joined
 from fer_lab.data.manifest import attribute_column
+from fer_lab.data.predictions.table import PROBABILITY, SOURCE
+from fer_lab.data.vocabulary import UNKNOWN
 
 
 class PredictionWriter(EvaluationCallback):
     """Write ``predictions/{val,test}.parquet`` after each pass over the chosen checkpoint.
 
     Columns: ``id``, ``dataset``, ``label`` and ``prediction`` (names), ``prob_<class>`` (float32),
-    every audited attribute (names, ``unknown`` among them) and ``fold`` (missing without folds).
+    every audited attribute (names, ``unknown`` among them) with its ``<attribute>_source`` where
+    the data say it, ``subject`` where any is known, and ``fold`` (missing without folds). Labels
+    and attributes are categorical: classes and groups that nobody has are known all the same.
 
     Args:
         folder: the run's folder.
@@ -29,9 +33,10 @@ class PredictionWriter(EvaluationCallback):
         self.folder = Path(folder)
         self._index: list[Tensor] = []
         self._probabilities: list[Tensor] = []
+        self._written: Path | None = None
 
     def start(self, trainer: Trainer, model: LightningModule, split: str) -> None:
-        self._index, self._probabilities = [], []
+        self._index, self._probabilities, self._written = [], [], None
 
     def batch(self, trainer: Trainer, model: LightningModule, outputs: Any, batch: Any) -> None:
         if audited_split(trainer) is not None:
@@ -40,12 +45,26 @@ class PredictionWriter(EvaluationCallback):
 
     def end(self, trainer: Trainer, model: LightningModule, split: str) -> None:
         if audited_split(trainer) is not None:
+            self.write(trainer, split)
+
+    def write(self, trainer: Trainer, split: str) -> Path:
+        """Write the table of the pass that ends, once, whoever asks first.
+
+        All processes must call it.
+
+        Returns:
+            The file, complete on return.
+        """
+        if self._written is None:
             path = self.folder / "predictions" / f"{split}.parquet"
             write_joined(trainer, self._frame(trainer), path, by=["id"])
+            self._written = path
+            self._index, self._probabilities = [], []
+        return self._written
 
     def _frame(self, trainer: Trainer) -> pd.DataFrame:
         data = face_data(trainer)
-        classes = np.asarray(data.classes, dtype=object)
+        classes = pd.Index(data.classes)
         if self._index:
             rows = torch.cat(self._index).cpu().numpy()
             probabilities = torch.cat(self._probabilities).cpu().numpy()
@@ -56,13 +75,19 @@ class PredictionWriter(EvaluationCallback):
         columns: dict[str, Any] = {
             "id": seen["id"].to_numpy(),
             "dataset": seen["dataset"].astype(str).to_numpy(),
-            "label": seen["label"].astype(str).to_numpy(),
-            "prediction": classes[probabilities.argmax(axis=1)],
+            "label": pd.Categorical(seen["label"].astype(str), categories=classes),
+            "prediction": pd.Categorical.from_codes(probabilities.argmax(axis=1), classes),
         }
-        columns |= {f"prob_{name}": probabilities[:, c] for c, name in enumerate(classes)}
-        for attribute in data.groups:
+        columns |= {f"{PROBABILITY}{name}": probabilities[:, c] for c, name in enumerate(classes)}
+        for attribute, groups in data.groups.items():
             column = attribute_column(data.manifest, attribute)
-            columns[attribute] = seen[column].astype(str).to_numpy()
+            columns[attribute] = pd.Categorical(
+                seen[column].astype(str), categories=pd.Index([*groups, UNKNOWN])
+            )
+            if f"{column}{SOURCE}" in seen:
+                columns[f"{attribute}{SOURCE}"] = seen[f"{column}{SOURCE}"].to_numpy()
+        if data.manifest["subject"].notna().any():
+            columns["subject"] = seen["subject"].to_numpy()
         fold = seen["fold"].to_numpy() if "fold" in seen else [pd.NA] * len(rows)
         columns["fold"] = pd.array(fold, dtype="Int64")
         return pd.DataFrame(columns)

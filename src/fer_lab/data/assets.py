@@ -20,6 +20,9 @@ ARRAY_SHAPES: Mapping[str, tuple[int, ...]] = {
 }
 
 
+UNMATCHED_COLUMNS = ("kind", "place", "path")
+
+
 @dataclass(frozen=True)
 class Sample:
     """The pixels of one face that is not a file, with whatever is known about them.
@@ -36,11 +39,7 @@ class Sample:
 
 
 class Reader(Protocol):
-    """Makes the pixels of a dataset's rows; picklable for worker processes.
-
-    A reader with a true ``reads_files`` takes the paths of image files: these are verified like
-    those of a dataset without a reader.
-    """
+    """Makes the pixels of a dataset's rows; picklable for worker processes."""
 
     def key(self) -> str:
         """A hash of every setting that changes pixels."""
@@ -63,6 +62,8 @@ class Assets:
         readers: by dataset name; a dataset without one reads files.
         dropped: rows set aside while reading, by reason.
         roots: folder of each dataset, which its fingerprint leaves out.
+        unmatched: ``kind``, ``place`` and ``path`` of each label in a file beside a dataset that
+            is of no image there.
     """
 
     def __init__(
@@ -71,11 +72,14 @@ class Assets:
         readers: Mapping[str, Reader] | None = None,
         dropped: Mapping[str, int] | None = None,
         roots: Mapping[str, str] | None = None,
+        unmatched: pd.DataFrame | None = None,
     ) -> None:
         self.arrays: dict[str, NDArray[np.float32]] = dict(arrays or {})
         self.readers: dict[str, Reader] = dict(readers or {})
         self.dropped: dict[str, int] = dict(dropped or {})
         self.roots: dict[str, str] = dict(roots or {})
+        none = pd.DataFrame(columns=list(UNMATCHED_COLUMNS), dtype="str")
+        self.unmatched = none if unmatched is None else unmatched
 
     def __copy__(self) -> Assets:
         return self
@@ -86,12 +90,7 @@ class Assets:
 
 def rows_of_files(manifest: pd.DataFrame) -> NDArray[np.bool_]:
     """Which rows have the path of an image file, ``[N]``: all but those that a reader draws."""
-    drawn = [
-        name
-        for name, reader in assets(manifest).readers.items()
-        if not getattr(reader, "reads_files", False)
-    ]
-    return np.asarray(~manifest["dataset"].isin(drawn), dtype=bool)
+    return np.asarray(~manifest["dataset"].isin(list(assets(manifest).readers)), dtype=bool)
 
 
 def assets(manifest: pd.DataFrame) -> Assets:

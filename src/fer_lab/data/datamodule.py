@@ -1,4 +1,4 @@
-"""A LightningDataModule for each dataset, a few lines over the shared one."""
+"""A LightningDataModule for each dataset of expressions, a few lines over the shared one."""
 
 from __future__ import annotations
 
@@ -11,17 +11,13 @@ from fer_lab.data.face_datamodule import FaceDataModule
 __all__ = [
     "AffectNetDataModule",
     "CKPlusDataModule",
-    "CelebADataModule",
-    "CelebAMaskHQDataModule",
     "ExpWDataModule",
     "FER2013DataModule",
     "FaceDataModule",
-    "FairFaceDataModule",
     "FolderDataModule",
     "JAFFEDataModule",
     "KDEFDataModule",
     "RAFDBDataModule",
-    "RFWDataModule",
     "SyntheticDataModule",
     "TableDataModule",
 ]
@@ -210,95 +206,11 @@ class ExpWDataModule(FaceDataModule):
 
     Args:
         root: folder of the dataset.
-        test_fraction: share of the photographs drawn for testing.
-        test_seed: of that draw; ``seed`` is that of the training.
         **options: of :class:`FaceDataModule`.
     """
 
-    def __init__(
-        self,
-        root: str | os.PathLike[str],
-        *,
-        test_fraction: float = 0.1,
-        test_seed: int = 1,
-        **options: Any,
-    ) -> None:
-        source = {"root": root, "test_fraction": test_fraction, "seed": test_seed}
-        super().__init__({"expw": source}, **options)
-
-
-class CelebADataModule(FaceDataModule):
-    """CelebA: see ``fer_lab.data.sources.celeba``.
-
-    Args:
-        root: folder of the release.
-        exclude: CelebAMask-HQ's mapping file, whose images are left out.
-        target: the attribute to tell apart.
-        **options: of :class:`FaceDataModule`.
-    """
-
-    def __init__(
-        self,
-        root: str | os.PathLike[str],
-        *,
-        exclude: str | os.PathLike[str] | None = None,
-        target: str = "gender",
-        **options: Any,
-    ) -> None:
-        source = {"root": root, "exclude": exclude}
-        super().__init__({"celeba": source}, target=target, **options)
-
-
-class CelebAMaskHQDataModule(FaceDataModule):
-    """CelebAMask-HQ with its region masks: see ``fer_lab.data.sources.celebamask_hq``.
-
-    Args:
-        root: folder of the release.
-        celeba_root: folder with CelebA's lists; ``root`` by default.
-        target: the attribute to tell apart.
-        **options: of :class:`FaceDataModule`.
-    """
-
-    def __init__(
-        self,
-        root: str | os.PathLike[str],
-        *,
-        celeba_root: str | os.PathLike[str] | None = None,
-        target: str = "gender",
-        **options: Any,
-    ) -> None:
-        source = {"root": root, "celeba_root": celeba_root}
-        super().__init__({"celebamask_hq": source}, target=target, **options)
-
-
-class FairFaceDataModule(FaceDataModule):
-    """FairFace: see ``fer_lab.data.sources.fairface``.
-
-    Args:
-        root: folder of the release.
-        target: ``race``, ``gender`` or ``age``.
-        **options: of :class:`FaceDataModule`.
-    """
-
-    def __init__(
-        self, root: str | os.PathLike[str], *, target: str = "race", **options: Any
-    ) -> None:
-        super().__init__({"fairface": {"root": root}}, target=target, **options)
-
-
-class RFWDataModule(FaceDataModule):
-    """RFW: see ``fer_lab.data.sources.rfw``.
-
-    Args:
-        root: folder of the release.
-        target: ``race``.
-        **options: of :class:`FaceDataModule`.
-    """
-
-    def __init__(
-        self, root: str | os.PathLike[str], *, target: str = "race", **options: Any
-    ) -> None:
-        super().__init__({"rfw": {"root": root}}, target=target, **options)
+    def __init__(self, root: str | os.PathLike[str], **options: Any) -> None:
+        super().__init__({"expw": {"root": root}}, **options)
 
 
 class TableDataModule(FaceDataModule):
@@ -327,8 +239,6 @@ class FolderDataModule(FaceDataModule):
     Args:
         root: the folder that holds the classes, or splits with classes in each.
         labels: the expression of each folder, where its name is none.
-        test_fraction: share of the images drawn for testing where no folder is a split.
-        test_seed: of that draw; ``seed`` is that of the training.
         **options: of :class:`FaceDataModule`.
     """
 
@@ -337,14 +247,6 @@ class FolderDataModule(FaceDataModule):
         root: str | os.PathLike[str],
         *,
         labels: Mapping[str, str | None] | None = None,
-        test_fraction: float = 0.2,
-        test_seed: int = 1,
         **options: Any,
     ) -> None:
-        source = {
-            "root": root,
-            "labels": labels,
-            "test_fraction": test_fraction,
-            "seed": test_seed,
-        }
-        super().__init__({"folder": source}, **options)
+        super().__init__({"folder": {"root": root, "labels": labels}}, **options)

@@ -1,18 +1,81 @@
-"""Draws of rows and of whole subjects, fixed by (seed, id) whatever the order of the rows."""
+"""Draws of rows, whole subjects and whole scenes, fixed by (seed, id) in any order of the rows."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from fer_lab.data.manifest import attribute_column
+from fer_lab.errors import ConfigError
 
 Unit = Literal["subject", "image"]
-"""What stays together in a draw: all images of a subject, or one image."""
+"""What stays together in a draw: all images of a subject and all faces of a scene, or one image."""
+
+
+def refuse_no_share(name: str, fraction: Any) -> None:
+    """A share to draw leaves something: it is a number in [0, 1).
+
+    Raises:
+        ConfigError: for anything else, under ``split.<name>``.
+    """
+    number = isinstance(fraction, int | float) and not isinstance(fraction, bool)
+    if not number or not 0 <= fraction < 1:
+        raise ConfigError(
+            f"{name}={fraction!r} is no share of the training rows",
+            where=f"split.{name}",
+            hint="choose a number from 0 up to, but not including, 1",
+        )
+
+
+def strata_of(manifest: pd.DataFrame) -> NDArray[np.int64]:
+    """The stratum of every row, expression × gender: each draw has them in the same proportions.
+
+    The expression counts even where something else is told apart, so that the same rows are drawn
+    whatever the target; where no expression is known, the target's own classes do.
+    """
+    expression = "expression" if "expression" in manifest else "label"
+    return cell_codes(manifest, (expression, "gender"))
+
+
+def draw_units(manifest: pd.DataFrame, by: Unit) -> pd.Series:
+    """What every row of one dataset is drawn together with, ``[N]``; NA for a row by itself.
+
+    Rows of one subject belong together, and rows of one scene (a photograph of several people, a
+    video): so do all that these link, as the faces of two people in one photograph link all
+    images of both.
+
+    Args:
+        manifest: rows of one dataset, with ``subject`` and perhaps ``scene``.
+        by: ``image`` gives every row to itself.
+    """
+    subject = manifest["subject"].astype("str")
+    if by == "image":
+        return pd.Series(None, manifest.index, dtype="str")
+    if "scene" not in manifest or manifest["scene"].replace("", None).isna().all():
+        return subject
+    scene = "scene " + manifest["scene"].astype("str").replace("", None)
+    codes, found = pd.factorize(pd.concat([subject, scene]), sort=True)
+    names = found.to_numpy(dtype=object)
+    of_subject, of_scene = codes[: len(manifest)], codes[len(manifest) :]
+    both = (of_subject >= 0) & (of_scene >= 0)
+    links = coo_array(
+        (np.ones(both.sum()), (of_subject[both], of_scene[both])), shape=(len(names), len(names))
+    )
+    _, linked = connected_components(links, directed=False)
+    code = np.where(of_subject >= 0, of_subject, of_scene)
+    unit = linked[code]
+    # The one face of a photograph is a row like any other.
+    single = (of_subject < 0) & (np.bincount(unit[code >= 0], minlength=len(names))[unit] == 1)
+    # The name that comes first does not depend on the order of the rows.
+    first = names[np.unique(linked, return_index=True)[1]]
+    named = pd.Series(first[unit], manifest.index, dtype="str")
+    return named.where((code >= 0) & ~single)
 
 
 def cell_codes(manifest: pd.DataFrame, by: Sequence[str]) -> NDArray[np.int64]:
@@ -63,42 +126,49 @@ def draw_share(
     fraction: float,
     seed: int,
     by: Unit = "subject",
+    usable: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.int64]:
     """Draw a share of one dataset's rows, stratified.
 
-    Each stratum gives ``fraction`` of its rows, to within one. Where subjects are known, whole
-    subjects are drawn, in an order set by the seed, each taken if it brings the strata nearer to
-    their shares.
+    Each stratum gives ``fraction`` of its rows, to within one. Where subjects or scenes are
+    known, whole ones are drawn, in an order set by the seed, each taken if it brings the strata
+    nearer to their shares. Where that leaves no usable row among those drawn, or among the
+    others, one more unit is drawn or given back.
 
     Args:
-        manifest: the table, of which ``id`` and ``subject`` are used.
+        manifest: the table, of which ``id``, ``subject`` and ``scene`` are used.
         rows: positions to draw from.
         strata: a number for every row of ``manifest``.
         fraction: share to draw, in [0, 1).
         seed: another seed draws other rows.
-        by: ``image`` draws single rows even where subjects are known.
+        by: ``image`` draws single rows even where subjects or scenes are known.
+        usable: which rows of ``manifest`` are of use, ``[N]``; None for all.
 
     Returns:
         Positions in ``manifest``.
     """
-    subjects = manifest["subject"].iloc[rows]
-    named = subjects.notna().to_numpy() if by == "subject" else np.zeros(len(rows), dtype=bool)
-    alone, together = rows[~named], rows[named]
-    keys = random_keys(manifest["id"].iloc[alone], seed)
-    drawn = _draw_rows(strata[alone], keys, fraction)
-    people = _draw_subjects(subjects[named].astype("str"), strata[together], fraction, seed)
-    return np.concatenate([alone[drawn], together[people]])
+    units = draw_units(manifest.iloc[rows], by)
+    named = units.notna().to_numpy()
+    drawn = np.zeros(len(rows), dtype=bool)
+    ids = manifest["id"].iloc[rows]
+    alone, together = np.flatnonzero(~named), np.flatnonzero(named)
+    keys = random_keys(ids[~named], seed)
+    drawn[alone[_draw_rows(strata[rows[alone]], keys, fraction)]] = True
+    drawn[together[_draw_units(units[named], strata[rows[together]], fraction, seed)]] = True
+    if usable is not None and fraction > 0:
+        _even_out(drawn, units.where(named, ids), usable[rows], seed)
+    return rows[drawn]
 
 
-def subject_counts(
-    subjects: pd.Series, strata: NDArray[np.int64]
+def unit_counts(
+    units: pd.Series, strata: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], list[str], NDArray[np.int64]]:
-    """Number of the subject of every row, the subjects' names, and rows per subject × stratum."""
-    person, names = pd.factorize(subjects, sort=True)
+    """Number of the unit of every row, the units' names, and rows per unit × stratum."""
+    unit, names = pd.factorize(units, sort=True)
     kinds, stratum = np.unique(strata, return_inverse=True)
     counts = np.zeros((len(names), len(kinds)), dtype=np.int64)
-    np.add.at(counts, (person, stratum), 1)
-    return person.astype(np.int64), [str(name) for name in names], counts
+    np.add.at(counts, (unit, stratum), 1)
+    return unit.astype(np.int64), [str(name) for name in names], counts
 
 
 def _draw_rows(
@@ -111,21 +181,33 @@ def _draw_rows(
     return drawn
 
 
-def _draw_subjects(
-    subjects: pd.Series, strata: NDArray[np.int64], fraction: float, seed: int
+def _draw_units(
+    units: pd.Series, strata: NDArray[np.int64], fraction: float, seed: int
 ) -> NDArray[np.int64]:
-    """The rows of the subjects drawn: at least one of them, and never all."""
-    person, names, counts = subject_counts(subjects, strata)
+    """The rows of the units drawn: at least one of them, and never all."""
+    unit, names, counts = unit_counts(units, strata)
     if fraction == 0 or len(names) < 2:
         return np.empty(0, dtype=np.int64)
     lacking = counts.sum(axis=0) * fraction
     sizes = (counts**2).sum(axis=1)
     order = np.argsort(random_keys(pd.Series(names), seed))
     drawn = np.zeros(len(names), dtype=bool)
-    for subject in order[:-1]:
-        if 2 * (counts[subject] @ lacking) > sizes[subject]:
-            lacking = lacking - counts[subject]
-            drawn[subject] = True
+    for number in order[:-1]:
+        if 2 * (counts[number] @ lacking) > sizes[number]:
+            lacking = lacking - counts[number]
+            drawn[number] = True
     if not drawn.any():
         drawn[order[np.argmin(sizes[order] - 2 * (counts[order] @ lacking))]] = True
-    return np.flatnonzero(drawn[person]).astype(np.int64)
+    return np.flatnonzero(drawn[unit]).astype(np.int64)
+
+
+def _even_out(
+    drawn: NDArray[np.bool_], units: pd.Series, usable: NDArray[np.bool_], seed: int
+) -> None:
+    """Leave something usable on both sides, in place, where two units have it."""
+    unit, names = pd.factorize(units, sort=True)
+    useful = np.unique(unit[usable])
+    if len(useful) < 2 or len(np.unique(drawn[usable])) == 2:
+        return
+    moved = useful[np.argmin(random_keys(pd.Series(names[useful]), seed))]
+    drawn[unit == moved] ^= True

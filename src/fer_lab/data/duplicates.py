@@ -1,4 +1,4 @@
-"""Images that are there twice: perceptual hashes, and which of many are close to each other."""
+"""Images that are there twice: perceptual hashes, groups of duplicates, leaks between splits."""
 
 from __future__ import annotations
 
@@ -9,21 +9,14 @@ from typing import Final, Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
-from fer_lab.data.progress import track
-
-Hashes = NDArray[np.uint64]
+from fer_lab.data.look_alikes import RADIUS, Hashes, look_alikes
 
 # Height and width of the grey picture that is hashed: a multiple of the 8 and 9 cells in it.
 SIDE: Final = 72
-# Bits of 64, in each of the two hashes, that a re-compressed or resized copy may differ in.
-RADIUS: Final = 6
 
 # A picture with less contrast (standard deviation in grey levels) shows nothing to compare.
 _FLAT = 2.0
-_PAIRS_AT_ONCE = 4_000_000
 
 
 def perceptual_hash(grey: NDArray[np.uint8]) -> tuple[int, int] | None:
@@ -51,41 +44,12 @@ def perceptual_hash(grey: NDArray[np.uint8]) -> tuple[int, int] | None:
     return _number(cells[:, 1:] > cells[:, :-1]), _number(spectrum > spectrum[0])
 
 
-def close_pairs(
-    hashes: Hashes, radius: int = RADIUS
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Every pair of images whose hashes differ in at most ``radius`` bits each.
-
-    Hashes within ``radius`` agree in one of ``radius + 1`` bands of bits; only images that share
-    a band of the first *and* one of the second are compared, which is exact and, for images
-    that are not alike, far from comparing all with all.
-
-    Args:
-        hashes: uint64 ``[N, 2]``.
-        radius: bits that may differ in each of the two.
-
-    Returns:
-        Pairs of rows ``[K, 2]``, the lower first, sorted; and the bits that differ in both hashes
-        together ``[K]``.
-    """
-    size = len(hashes)
-    bands = [_bands(hashes[:, part], radius + 1) for part in range(2)]
-    combinations = [(i, j) for i in range(radius + 1) for j in range(radius + 1)]
-    found: list[NDArray[np.int64]] = [np.empty(0, dtype=np.int64)]
-    for i, j in track(combinations, total=len(combinations), description="comparing images"):
-        keys = bands[0][i] << np.uint64(32) | bands[1][j]
-        found.append(np.unique(np.concatenate(_sharing(keys, hashes, radius))))
-    numbers = np.unique(np.concatenate(found))
-    pairs = np.stack(np.divmod(numbers, max(size, 1)), axis=1)
-    return pairs, _differing(hashes, pairs[:, 0], pairs[:, 1]).sum(axis=1)
-
-
 def find_duplicates(
     contents: Sequence[str] | pd.Series,
     hashes: Hashes,
     hashed: NDArray[np.bool_],
     radius: int = RADIUS,
-) -> pd.DataFrame:
+) -> tuple[pd.DataFrame, NDArray[np.bool_]]:
     """Groups of images with the same content, and of images that look the same.
 
     A group of the second kind is closed (what is near to one member is a member) and holds at
@@ -100,7 +64,9 @@ def find_duplicates(
     Returns:
         ``row`` (of the arguments), ``kind`` (``exact`` or ``near``), ``group`` (numbered from 1
         through both kinds) and ``distance`` (bits of 128 to the nearest other content in the
-        group; 0 for ``exact``), one line for each image and kind.
+        group; 0 for ``exact``), one line for each image and kind. And which images resemble so
+        many that they were not compared with all of these, ``[N]`` (see
+        :func:`~fer_lab.data.look_alikes.look_alikes`).
     """
     content, _ = pd.factorize(pd.Series(contents))
     copies = np.bincount(content, minlength=1)
@@ -111,22 +77,21 @@ def find_duplicates(
     rows = np.flatnonzero(hashed)
     rows = rows[np.unique(content[rows], return_index=True)[1]]
     unique, look = np.unique(hashes[rows], axis=0, return_inverse=True)
-    pairs, distances = close_pairs(unique, radius)
-    links = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=2 * (len(unique),))
-    part = connected_components(links, directed=False)[1] if len(unique) else np.empty(0, int)
-    nearest = np.full(len(unique), np.iinfo(np.int64).max)
-    np.minimum.at(nearest, pairs.ravel(), np.repeat(distances, 2))
-    nearest[np.bincount(look.ravel(), minlength=len(unique)) > 1] = 0
+    look = look.ravel()
+    part, nearest, crowded = look_alikes(unique, radius)
+    nearest[np.bincount(look, minlength=len(unique)) > 1] = 0
     group_of = np.full(copies.size, -1)
-    group_of[content[rows]] = part[look.ravel()]
+    group_of[content[rows]] = part[look]
     distance_of = np.zeros(copies.size, dtype=np.int64)
-    distance_of[content[rows]] = nearest[look.ravel()]
-    contents_in = np.bincount(part[look.ravel()], minlength=1)
+    distance_of[content[rows]] = nearest[look]
+    crowded_of = np.zeros(copies.size, dtype=bool)
+    crowded_of[content[rows]] = crowded[look]
+    contents_in = np.bincount(part[look], minlength=1)
     group = group_of[content]
     alike = np.flatnonzero((group >= 0) & (contents_in[group] > 1))
     near = _table(alike, group[alike], distance_of[content[alike]], "near")
     near["group"] += exact["group"].max() if len(exact) else 0
-    return pd.concat([exact, near], ignore_index=True)
+    return pd.concat([exact, near], ignore_index=True), crowded_of[content]
 
 
 def leakage(table: pd.DataFrame) -> pd.DataFrame:
@@ -161,47 +126,6 @@ def _waves() -> NDArray[np.float64]:
 
 def _number(bits: NDArray[np.bool_]) -> int:
     return int.from_bytes(np.packbits(bits).tobytes(), "big")
-
-
-def _bands(values: Hashes, count: int) -> list[Hashes]:
-    """The bits of each value, dealt out to ``count`` bands: neighbours, often alike, part."""
-    bands = []
-    for first in range(count):
-        band = np.zeros(len(values), dtype=np.uint64)
-        for bit in range(first, 64, count):
-            band = band << np.uint64(1) | values >> np.uint64(bit) & np.uint64(1)
-        bands.append(band)
-    return bands
-
-
-def _sharing(keys: Hashes, hashes: Hashes, radius: int) -> list[NDArray[np.int64]]:
-    """Close pairs among the rows that share a key, each as one number ``low * N + high``."""
-    order = np.argsort(keys, kind="stable")
-    ordered = keys[order]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-    last = np.repeat(np.r_[starts[1:], len(order)], np.diff(np.r_[starts, len(order)]))
-    place = np.arange(len(order))
-    found = [np.empty(0, dtype=np.int64)]
-    step = 1
-    place = place[place + step < last]
-    while len(place):
-        for start in range(0, len(place), _PAIRS_AT_ONCE):
-            part = place[start : start + _PAIRS_AT_ONCE]
-            one, other = order[part], order[part + step]
-            close = (_differing(hashes, one, other) <= radius).all(axis=1)
-            low, high = np.minimum(one, other)[close], np.maximum(one, other)[close]
-            found.append(low * len(keys) + high)
-        step += 1
-        place = place[place + step < last[place]]
-    return found
-
-
-def _differing(
-    hashes: Hashes, one: NDArray[np.int64], other: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """How many bits differ in each hash, ``[K, 2]``."""
-    counts: NDArray[np.int64] = np.bitwise_count(hashes[one] ^ hashes[other]).astype(np.int64)
-    return counts
 
 
 def _table(

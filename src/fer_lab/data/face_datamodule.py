@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import logging
 import os
-import random
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 import torch
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
 from fer_lab.data.augment import Augment
-from fer_lab.data.dataset import Batch, FaceDataset, collated
+from fer_lab.data.dataset import Batch, FaceDataset
 from fer_lab.data.images import Rows
-from fer_lab.data.loading import Cache, Loaded, load
+from fer_lab.data.inspection import Cache
+from fer_lab.data.loaders import Place, face_loader, worker_count
+from fer_lab.data.loading import Loaded, load
 from fer_lab.data.packed import default_cache
-from fer_lab.data.packing import processor_count
-from fer_lab.data.randomness import combine
 from fer_lab.data.samplers import EpochSampler
 from fer_lab.data.selection import plain
 from fer_lab.data.split_options import Split
@@ -32,9 +29,6 @@ from fer_lab.data.vocabulary import expression_classes
 from fer_lab.errors import ConfigError, DataError
 
 _log = logging.getLogger(__name__)
-
-# More decoding processes than this wait for each other and for memory.
-_MOST_WORKERS = 8
 
 
 class FaceDataModule(LightningDataModule):
@@ -186,7 +180,7 @@ class FaceDataModule(LightningDataModule):
     def train_dataloader(self) -> DataLoader[Batch]:
         """Shuffled batches of the rows to learn from."""
         rows = self._existing("train", self.train_rows)
-        sampler = EpochSampler(rows, self.seed, *self._epoch_and_place(), shuffle=True)
+        sampler = EpochSampler(rows, self.seed, *Place.of(self.trainer), shuffle=True)
         # Batch norm cannot train on one sample; another one is left out each epoch.
         single = len(sampler) > self.batch_size and len(sampler) % self.batch_size == 1
         dataset = self._dataset(annotated=self.annotated_training)
@@ -217,7 +211,7 @@ class FaceDataModule(LightningDataModule):
             max_samples: how many at most; None takes all.
             by: attributes whose combinations are equally frequent, as far as there are rows.
         """
-        known = (split, max_samples, tuple(by), self._epoch_and_place()[1:])
+        known = (split, max_samples, tuple(by), Place.of(self.trainer)[1:])
         if known not in self._audits:
             rows = self._existing(split, self.val_rows if split == "val" else self.test_rows)
             places = balanced_subset(self.manifest.iloc[rows], max_samples, by, self.split.seed)
@@ -266,65 +260,35 @@ class FaceDataModule(LightningDataModule):
     def _existing(self, name: str, rows: Rows) -> Rows:
         if len(rows) == 0:
             there = ", ".join(f"{k} {n}" for k, n in self.manifest["split"].value_counts().items())
+            here = ",".join(self.sources)
+            hints = {
+                "train": "learn from another dataset as well (docs/splits.md: Several datasets),"
+                f" `dataset=[NAME,{here}]`; or evaluate a trained model here:"
+                f" `fer-lab evaluate checkpoint=RUN dataset={here}`",
+                "val": "split.val_fraction=0.1 draws validation rows from training"
+                if self.split.val_fraction == 0
+                else "too few people or images can be used to draw a set of them: "
+                "add data, or draw single images with split.by=image",
+                "test": "choose another dataset, or add one that has such rows",
+            }
             raise DataError(
                 f"the data have no {name} rows",
                 where=f"{', '.join(self.sources)}: {there}",
-                hint="split.val_fraction=0.1 draws validation rows from training"
-                if name == "val"
-                else "choose another dataset, or add one that has such rows",
+                hint=hints[name],
             )
         return rows
 
     def _evaluation_loader(self, rows: Rows) -> DataLoader[Batch]:
-        sampler = EpochSampler(rows, self.seed, *self._epoch_and_place())
+        sampler = EpochSampler(rows, self.seed, *Place.of(self.trainer))
         return self._loader(self._dataset(annotated=True), sampler, self.eval_batch_size)
-
-    def _epoch_and_place(self) -> tuple[int, int, int]:
-        """Epoch, number of this process, number of processes.
-
-        Raises:
-            ConfigError: when Lightning would share out what is shared out already.
-        """
-        if self.trainer is None:
-            return 0, 0, 1
-        connector = self.trainer._accelerator_connector
-        if self.trainer.world_size > 1 and connector.use_distributed_sampler:
-            raise ConfigError(
-                "Lightning would share the rows out a second time",
-                where="Trainer(use_distributed_sampler=True)",
-                hint="pass use_distributed_sampler=False to the Trainer",
-            )
-        return self.trainer.current_epoch, self.trainer.global_rank, self.trainer.world_size
 
     def _loader(
         self, dataset: FaceDataset, sampler: EpochSampler, batch_size: int, drop_last: bool = False
     ) -> DataLoader[Batch]:
-        workers = self._workers()
-        return DataLoader(
-            dataset,
-            batch_size=batch_size,
-            sampler=sampler,
-            drop_last=drop_last,
-            collate_fn=collated,
-            num_workers=workers,
-            persistent_workers=workers > 0,
-            pin_memory=torch.cuda.is_available(),
-            worker_init_fn=partial(_seed_worker, self.seed, sampler.rank),
-            generator=torch.Generator().manual_seed(combine(self.seed, sampler.rank)),
+        workers = self.num_workers
+        if workers == "auto":
+            devices = 1 if self.trainer is None else max(1, self.trainer.num_devices)
+            workers = worker_count(devices, in_memory=self._load().in_memory)
+        return face_loader(
+            dataset, sampler, batch_size, seed=self.seed, workers=workers, drop_last=drop_last
         )
-
-    def _workers(self) -> int:
-        if self.num_workers != "auto":
-            return self.num_workers
-        if self._load().in_memory:
-            return 0
-        devices = 1 if self.trainer is None else max(1, self.trainer.num_devices)
-        return min(max(1, processor_count() // devices), _MOST_WORKERS)
-
-
-def _seed_worker(seed: int, rank: int, worker: int) -> None:
-    """Seed the generators of a loading process, which code of users' readers may use."""
-    state = combine(seed, rank, worker)
-    random.seed(state)
-    np.random.seed(state % 2**32)
-    torch.manual_seed(state)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -13,16 +12,17 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
 from fer_lab.data.assets import assets, rows_of_files
-from fer_lab.data.duplicates import SIDE, Hashes, perceptual_hash
+from fer_lab.data.decoding import FORMATS, upright
+from fer_lab.data.duplicates import SIDE, perceptual_hash
 from fer_lab.data.file_memory import look_up
 from fer_lab.data.images import face_crop
+from fer_lab.data.look_alikes import Hashes
 from fer_lab.data.progress import track
-from fer_lab.data.verification import FORMATS
 
-_MEMORY = "hashed-images-1.parquet"
+_MEMORY = "hashed-images-2.parquet"
 
 
 class _Look(NamedTuple):
@@ -73,17 +73,15 @@ def hash_faces(
 
 def _hash_files(items: pd.DataFrame, cache_dir: Path, threads: int | None) -> pd.DataFrame:
     Image.init()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        return look_up(
-            items,
-            _hash_file,
-            {"content": "str", "look": "str"},
-            memory=cache_dir / _MEMORY,
-            description="hashing images",
-            threads=threads,
-            certain=lambda learnt: learnt["content"] != "",
-        )
+    return look_up(
+        items,
+        _hash_file,
+        {"content": "str", "look": "str"},
+        memory=cache_dir / _MEMORY,
+        description="hashing images",
+        threads=threads,
+        certain=lambda learnt: learnt["content"] != "",
+    )
 
 
 def _hash_others(rows: pd.DataFrame) -> Iterator[_Look]:
@@ -134,15 +132,16 @@ def _grey(content: bytes, box: str) -> NDArray[np.uint8]:
         sides = [float(value) for value in box.split(",")] if box else [0, 0, *image.size]
         wanted = max(1.0, min(sides[2:]) / SIDE)
         image.draft("L", (int(image.width / wanted), int(image.height / wanted)))
-        # Boxes belong to images as OpenCV decodes them, which turns JPEGs alone.
-        is_turned = image.format in ("JPEG", "MPO")
-        upright = ImageOps.exif_transpose(image) if is_turned else image
-        scale = max(upright.size) / full
-        crop: tuple[float, float, float, float] = (0, 0, *upright.size)
+        image.load()
+        turned = upright(image)
+        if turned.mode.startswith("I;16"):  # Pillow would cut off what is above 255
+            turned = Image.fromarray((np.asarray(turned) >> 8).astype(np.uint8))
+        scale = max(turned.size) / full
+        crop: tuple[float, float, float, float] = (0, 0, *turned.size)
         if box:
-            width, height = (round(side / scale) for side in upright.size)
+            width, height = (round(side / scale) for side in turned.size)
             edges = face_crop(np.array(sides, dtype=np.float32), width, height)
             left, top, right, bottom = (edge * scale for edge in edges)
-            crop = left, top, min(right, upright.width), min(bottom, upright.height)
-        grey = upright.convert("L").resize((SIDE, SIDE), Image.Resampling.BILINEAR, box=crop)
+            crop = left, top, min(right, turned.width), min(bottom, turned.height)
+        grey = turned.convert("L").resize((SIDE, SIDE), Image.Resampling.BILINEAR, box=crop)
         return np.asarray(grey, dtype=np.uint8)

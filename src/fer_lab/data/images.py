@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, Protocol
 
 import numpy as np
@@ -13,10 +12,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fer_lab.data.assets import assets
+from fer_lab.data.decoding import decode
 from fer_lab.data.masks import COLUMN as MASK_PATH
 from fer_lab.data.masks import NO_REGION, decode_mask
 from fer_lab.data.opencv import opencv
-from fer_lab.errors import DataError
 
 Rows = NDArray[np.int64]
 
@@ -67,7 +66,9 @@ class Images(Protocol):
 class FileImages:
     """Image files, cropped to the face where the manifest has a box, and resized.
 
-    Region masks (column ``mask_path``) are cropped and resized likewise, without interpolation.
+    Files are decoded as :mod:`~fer_lab.data.decoding` says; boxes and landmarks are places in
+    upright images. Region masks (column ``mask_path``) are cropped and resized likewise, without
+    interpolation.
 
     Args:
         manifest: rows whose ``path`` is a file.
@@ -76,13 +77,16 @@ class FileImages:
 
     def __init__(self, manifest: pd.DataFrame, size: int) -> None:
         self.size = size
-        self.has_regions = MASK_PATH in manifest
+        self.has_regions = MASK_PATH in manifest and bool(manifest[MASK_PATH].notna().any())
         self._masks = manifest[MASK_PATH].array if self.has_regions else None
         # The frame's own array: Arrow strings are not touched, and so not copied, by workers.
         self._paths = manifest["path"].array
         self._boxes = _Beside(manifest, "box")
         self._landmarks = _Beside(manifest, "landmarks")
         self.has_landmarks = self._landmarks.any
+
+    def __len__(self) -> int:
+        return len(self._paths)
 
     def share(self, start: int, stop: int) -> FileImages:
         """Some neighbouring rows; whether there are landmarks is that of all rows."""
@@ -97,41 +101,63 @@ class FileImages:
         """Decode some files.
 
         Raises:
-            DataError: when a file is gone or cannot be decoded, naming it.
+            DataError: when a file or a mask cannot be used, naming it.
         """
         image = np.empty((len(rows), self.size, self.size, 3), dtype=np.uint8)
-        regions = None
-        if self._masks is not None:
-            regions = np.full(image.shape[:3], NO_REGION, dtype=np.uint8)
-        boxes = self._boxes.read(rows) if self._boxes.any else None
-        landmarks = self._landmarks.read(rows) if self.has_landmarks else None
+        regions = np.empty(image.shape[:3], dtype=np.uint8) if self.has_regions else None
+        landmarks = np.empty((len(rows), 68, 2), np.float32) if self.has_landmarks else None
         for place, row in enumerate(rows):
-            decoded = decode(str(self._paths[row]))
-            left, top, right, bottom = 0, 0, decoded.shape[1], decoded.shape[0]
-            if boxes is not None and not np.isnan(boxes[place]).any():
-                left, top, right, bottom = face_crop(boxes[place], right, bottom)
-            image[place] = resize(decoded[top:bottom, left:right], self.size)
-            if (
-                regions is not None
-                and self._masks is not None
-                and isinstance(mask := self._masks[row], str)
-            ):
-                height, width = decoded.shape[:2]
-                regions[place] = resize_mask(
-                    decode_mask(mask),
-                    (left / width, top / height, right / width, bottom / height),
-                    self.size,
-                )
-            if landmarks is not None:
-                scale = np.array([self.size / (right - left), self.size / (bottom - top)])
-                landmarks[place] = (landmarks[place] - (left, top) + 0.5) * scale - 0.5
+            face = self.face(row, decode(self.path(row)), self.mask(row))
+            image[place] = face.image[0]
+            if regions is not None and face.regions is not None:
+                regions[place] = face.regions[0]
+            if landmarks is not None and face.landmarks is not None:
+                landmarks[place] = face.landmarks[0]
         return Pixels(image, regions, landmarks)
+
+    def path(self, row: int) -> str:
+        """The file of a row."""
+        return str(self._paths[row])
+
+    def mask(self, row: int) -> NDArray[np.uint8] | None:
+        """The region mask of a row, uint8 ``[H, W]``, None where it has none.
+
+        Raises:
+            DataError: when it cannot be used.
+        """
+        mask = None if self._masks is None else self._masks[row]
+        return decode_mask(mask) if isinstance(mask, str) else None
+
+    def face(self, row: int, image: NDArray[np.uint8], mask: NDArray[np.uint8] | None) -> Pixels:
+        """The face of a row, cropped and resized, as a batch of one.
+
+        Args:
+            row: the row.
+            image: its file, decoded, uint8 ``[H, W, 3]``.
+            mask: its region mask, of any resolution, None where there is none.
+        """
+        height, width = image.shape[:2]
+        left, top, right, bottom = 0, 0, width, height
+        if self._boxes.any and not np.isnan(box := self._boxes.read(row)).any():
+            left, top, right, bottom = face_crop(box, width, height)
+        regions = None
+        if self.has_regions:
+            regions = np.full((1, self.size, self.size), NO_REGION, dtype=np.uint8)
+            if mask is not None:
+                shares = (left / width, top / height, right / width, bottom / height)
+                regions[0] = resize_mask(mask, shares, self.size)
+        landmarks = None
+        if self.has_landmarks:
+            scale = np.array([self.size / (right - left), self.size / (bottom - top)])
+            landmarks = (self._landmarks.read(row) - (left, top) + 0.5) * scale - 0.5
+            landmarks = landmarks[None].astype(np.float32)
+        return Pixels(resize(image[top:bottom, left:right], self.size)[None], regions, landmarks)
 
 
 class JoinedImages:
     """Rows of one or several makers of pixels under one numbering.
 
-    Region masks are there when every part has them; landmarks when any has (NaN elsewhere).
+    Region masks are there when any part has them (255 elsewhere), and so are landmarks (NaN).
 
     Args:
         parts: the makers, all of one size.
@@ -141,7 +167,7 @@ class JoinedImages:
 
     def __init__(self, parts: Sequence[Images], part: Rows, row: Rows) -> None:
         self.size = parts[0].size
-        self.has_regions = all(each.has_regions for each in parts)
+        self.has_regions = any(each.has_regions for each in parts)
         self.has_landmarks = any(each.has_landmarks for each in parts)
         self._parts = list(parts)
         self._part = part
@@ -153,8 +179,9 @@ class JoinedImages:
             return self._parts[0].read(self._row[rows])
         side, count = self.size, len(rows)
         image = np.empty((count, side, side, 3), dtype=np.uint8)
-        regions = np.empty((count, side, side), dtype=np.uint8) if self.has_regions else None
-        landmarks = None
+        regions = landmarks = None
+        if self.has_regions:
+            regions = np.full((count, side, side), NO_REGION, dtype=np.uint8)
         if self.has_landmarks:
             landmarks = np.full((count, 68, 2), np.nan, dtype=np.float32)
         for number, part in enumerate(self._parts):
@@ -168,33 +195,6 @@ class JoinedImages:
             if landmarks is not None and pixels.landmarks is not None:
                 landmarks[places] = pixels.landmarks
         return Pixels(image, regions, landmarks)
-
-
-def decode(path: str) -> NDArray[np.uint8]:
-    """Read an image file as RGB, uint8 ``[H, W, 3]``, turned as its EXIF orientation says.
-
-    Raises:
-        DataError: when the file cannot be read or is not an image.
-    """
-    cv2 = opencv()
-    try:
-        content = np.fromfile(path, dtype=np.uint8)
-    except OSError as error:
-        raise DataError(
-            f"an image cannot be read: {error.strerror or error}",
-            where=path,
-            hint="it was there when the dataset was read; bring it back or start anew without it"
-            if not Path(path).exists()
-            else "check the file's permissions",
-        ) from error
-    image = cv2.imdecode(content, cv2.IMREAD_COLOR) if len(content) else None
-    if image is None:
-        raise DataError(
-            "an image cannot be decoded",
-            where=path,
-            hint="with verify=true such files are set aside before training",
-        )
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
 def face_crop(box: NDArray[np.float32], width: int, height: int) -> tuple[int, int, int, int]:
@@ -258,12 +258,12 @@ class _Beside:
             self.rows = manifest[name].to_numpy(dtype=np.int64)
         self.any = bool((self.rows >= 0).any())
 
-    def read(self, rows: Rows) -> NDArray[np.float32]:
-        """The entries of some rows, NaN for a row without one."""
-        own = self.rows[rows]
-        found = np.array(self.array[np.maximum(own, 0)], dtype=np.float32)
-        found[own < 0] = np.nan
-        return found
+    def read(self, row: int) -> NDArray[np.float32]:
+        """The entry of a row, NaN where it has none."""
+        own = self.rows[row]
+        if own < 0:
+            return np.full(self.array.shape[1:], np.nan, dtype=np.float32)
+        return np.asarray(self.array[own], dtype=np.float32)
 
     def share(self, start: int, stop: int) -> _Beside:
         """Some neighbouring rows, with their entries alone."""

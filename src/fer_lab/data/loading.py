@@ -7,30 +7,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from fer_lab.data.assets import assets, rows_of_files
-from fer_lab.data.images import FileImages, Images, JoinedImages, Rows
-from fer_lab.data.manifest import fingerprint
+from fer_lab.data.annotating import annotate_each
+from fer_lab.data.assets import assets
+from fer_lab.data.images import Images
+from fer_lab.data.inspection import Cache, Inspected, images_of, inspect
+from fer_lab.data.manifest import fingerprint, renamed
 from fer_lab.data.manifest_cache import remembered
-from fer_lab.data.masks import with_usable_masks
 from fer_lab.data.merging import Harmonise, harmonised
-from fer_lab.data.packed import PackedImages, pack
 from fer_lab.data.partition import partition
 from fer_lab.data.selection import Selection, select
 from fer_lab.data.sources import SOURCES, read
-from fer_lab.data.sources.external import annotate
 from fer_lab.data.split_options import Split
 from fer_lab.data.target import EXPRESSION, set_target
-from fer_lab.data.verification import REASONS
-from fer_lab.data.verification import verify as verify_files
-from fer_lab.errors import DataError
-
-Cache = Literal["none", "packed"]
+from fer_lab.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -38,16 +31,14 @@ class Chosen:
     """The rows of datasets, and which of them a run uses.
 
     Attributes:
-        manifest: every row, with its split.
+        inspected: every row, with its split, and what was found in its files.
         selection: the rows chosen.
-        unreadable: ``id``, ``path`` and ``reason`` of files that cannot be read.
         dropped: rows set aside, by reason.
         classes: names of the labels, in their order.
     """
 
-    manifest: pd.DataFrame
+    inspected: Inspected
     selection: Selection
-    unreadable: pd.DataFrame
     dropped: dict[str, int]
     classes: tuple[str, ...]
 
@@ -84,20 +75,25 @@ def choose_rows(
     test_split: Split,
     cache_dir: Path,
     verify: bool,
+    image_size: int | None = None,
+    cache: Cache = "none",
     harmonise: Harmonise | None = None,
     annotations: Sequence[Mapping[str, Any]] = (),
     target: str = EXPRESSION,
 ) -> Chosen:
-    """Read datasets, set unreadable files aside, choose rows; no pixels are drawn or packed.
+    """Read datasets, set unreadable files aside, choose rows; no pixels are drawn.
 
     Args:
-        sources: options of each dataset by name.
+        sources: options of each dataset by name; ``source`` is the reader of a dataset of another
+            name, so that one reader can give several.
         classes: 6, 7, 8 or names, see :func:`~fer_lab.data.target.set_target`.
         attributes: what is audited.
         split: whom the model learns from.
         test_split: whom it is tested on.
         cache_dir: folder of the caches.
         verify: whether image files are looked at.
+        image_size: as which files are packed on this occasion, in pixels; None packs none.
+        cache: as for :func:`load`.
         harmonise: tables that bring the datasets' attributes to common groups.
         annotations: files of others, see :func:`~fer_lab.data.sources.external.annotate`.
         target: what is told apart: ``expression``, ``dataset`` or an attribute.
@@ -106,18 +102,13 @@ def choose_rows(
         ConfigError: for options that the datasets do not know.
         DataError: for data that are not as promised, or a split left empty.
     """
-    manifest, notes = harmonised(
-        [remembered(name, options, cache_dir, read) for name, options in sources.items()],
-        harmonise,
-        datasets=tuple(SOURCES),
-    )
-    manifest, unusable = with_usable_masks(annotate(manifest, annotations).manifest, cache_dir)
+    parts = annotate_each(read_manifests(sources, cache_dir), annotations)
+    manifest, notes = harmonised(parts, harmonise, datasets=tuple(SOURCES))
     manifest, chosen = set_target(manifest, target, classes)
-    divided = partition(manifest, split)
-    manifest = divided.manifest
+    in_classes = manifest["label"].isin(chosen).to_numpy()
+    divided = partition(manifest, split, in_classes)
     choose = partial(
         select,
-        manifest,
         classes=chosen,
         attributes=attributes,
         split=split,
@@ -125,15 +116,21 @@ def choose_rows(
         target=target,
     )
     # Mistakes in the options show before every file is looked at.
-    selection = choose(divided.used)
-    unreadable = pd.DataFrame({"id": [], "path": [], "reason": []}, dtype="str")
-    if verify and rows_of_files(manifest).any():
-        good, unreadable = verify_files(manifest, cache_dir)
-        if len(unreadable):
-            selection = choose(good & divided.used)
+    selection = choose(divided.manifest, divided.used)
+    inspected = inspect(
+        divided.manifest, selection.kept, cache_dir, verify=verify, size=image_size, cache=cache
+    )
+    if not inspected.good.all():
+        # The draws are as before, but for a set that would have nothing that can be read.
+        divided = partition(manifest, split, in_classes & inspected.good)
+        whole = inspected.manifest.assign(split=divided.manifest["split"])
+        inspected = replace(inspected, manifest=whole)
+    if inspected.manifest is not divided.manifest:
+        selection = choose(inspected.manifest, inspected.good & divided.used)
     dropped = Counter(assets(manifest).dropped)
-    dropped.update(unusable)
-    dropped.update(unreadable["reason"].tolist())
+    dropped.update(inspected.unusable)
+    unreadable = inspected.unreadable["id"].isin(manifest["id"][divided.used])
+    dropped.update(inspected.unreadable["reason"][unreadable].tolist())
     dropped.update(selection.dropped)
     dropped.update(divided.dropped)
     selection = replace(
@@ -141,7 +138,7 @@ def choose_rows(
         warnings=divided.warnings + selection.warnings,
         notes=notes + divided.notes + selection.notes,
     )
-    return Chosen(manifest, selection, unreadable, dict(dropped), chosen)
+    return Chosen(inspected, selection, dict(dropped), chosen)
 
 
 def load(
@@ -167,64 +164,38 @@ def load(
         ConfigError: for options that the datasets do not know.
         DataError: for data that are not as promised, or a split left empty.
     """
-    rows = choose_rows(sources, cache_dir=cache_dir, **options)
-    images, in_memory = _images(rows.manifest, rows.selection.kept, image_size, cache_dir, cache)
+    rows = choose_rows(sources, cache_dir=cache_dir, image_size=image_size, cache=cache, **options)
+    images, in_memory = images_of(rows.inspected, rows.selection.kept, image_size, cache_dir)
     return Loaded(
         selection=rows.selection,
         images=images,
         in_memory=in_memory,
-        unreadable=rows.unreadable,
+        unreadable=rows.inspected.unreadable,
         dropped=rows.dropped,
         classes=rows.classes,
         fingerprint=fingerprint(rows.selection.manifest),
     )
 
 
-def _images(
-    manifest: pd.DataFrame, kept: Rows, size: int, cache_dir: Path, cache: Cache
-) -> tuple[JoinedImages, bool]:
-    """The pixels of the rows kept, and whether all of them are in memory maps.
-
-    A dataset's rows are packed before any is left out, so that every split shares a cache; of
-    a reader of files only those kept, since others may be damaged.
-    """
-    of_files = rows_of_files(manifest)
-    readers = assets(manifest).readers
-    part = np.zeros(len(manifest), dtype=np.int64)
-    row = np.zeros(len(manifest), dtype=np.int64)
-    parts: list[Images] = []
-    in_memory = True
-    for name in manifest["dataset"].unique():
-        mine = np.flatnonzero((manifest["dataset"] == name).to_numpy())
-        if name in readers and of_files[mine].all():
-            mine = np.intersect1d(mine, kept)
-            if len(mine) == 0:
-                continue
-        part[mine], row[mine] = len(parts), np.arange(len(mine))
-        rows = manifest.iloc[mine]
-        if name in readers or cache == "packed":
-            packed = pack(rows, size, cache_dir)
-            _refuse_unusable(packed, rows, np.isin(mine, kept))
-            parts.append(packed)
-        else:
-            parts.append(FileImages(rows, size))
-            in_memory = False
-    return JoinedImages(parts, part[kept], row[kept]), in_memory
-
-
-def _refuse_unusable(packed: PackedImages, rows: pd.DataFrame, kept: NDArray[np.bool_]) -> None:
-    """Rows that are kept have pixels.
+def read_manifests(sources: Mapping[str, Mapping[str, Any]], cache_dir: Path) -> list[pd.DataFrame]:
+    """A manifest for each dataset, under its own name.
 
     Raises:
-        DataError: for a file that could not be packed and was not set aside.
+        ConfigError: when two datasets are the same one under two names.
     """
-    if packed.findings is None:
-        return
-    wrong = np.flatnonzero(kept & (packed.findings[:, 2] > 0))
-    if len(wrong):
-        raise DataError(
-            f"an image cannot be packed: {REASONS[packed.findings[wrong[0], 2]]}"
-            + (f" ({len(wrong)} such images)" if len(wrong) > 1 else ""),
-            where=str(rows["path"].iloc[wrong[0]]),
-            hint="with verify=true such files are set aside; if it changed just now, start anew",
-        )
+    parts: list[pd.DataFrame] = []
+    seen: list[tuple[str, str, dict[str, Any]]] = []
+    for name, given in sources.items():
+        options = {key: value for key, value in given.items() if key != "source"}
+        reader = str(given.get("source") or name)
+        for other, same_reader, same_options in seen:
+            if (reader, options) == (same_reader, same_options):
+                raise ConfigError(
+                    f"{other} and {name} are the same rows of {reader} under two names",
+                    where="dataset.sources",
+                    hint=f"give dataset.sources.{name} another root, seed or other option",
+                )
+        seen.append((name, reader, options))
+        manifest = remembered(reader, options, cache_dir, read)
+        parts.append(renamed(manifest, name) if given.get("source") else manifest)
+    return parts

@@ -34,6 +34,7 @@ __all__ = [
     "fingerprint",
     "group_values",
     "merge",
+    "renamed",
     "validate",
 ]
 
@@ -122,7 +123,10 @@ def merge(manifests: Iterable[pd.DataFrame], *, agreed: Collection[str] = ()) ->
         if name.startswith(ATTRIBUTE_PREFIX) and name not in agreed:
             _refuse_mixed(name, [part for part in parts if name in part])
     beside = [assets(part) for part in parts]
-    merged = Assets(roots={name: root for each in beside for name, root in each.roots.items()})
+    merged = Assets(
+        roots={name: root for each in beside for name, root in each.roots.items()},
+        unmatched=pd.concat([each.unmatched for each in beside], ignore_index=True),
+    )
     for each in beside:
         for name, reader in each.readers.items():
             if merged.readers.setdefault(name, reader).key() != reader.key():
@@ -153,6 +157,36 @@ def merge(manifests: Iterable[pd.DataFrame], *, agreed: Collection[str] = ()) ->
     for part in parts:
         part.attrs = {"assets": merged}
     return validate(pd.concat(parts, ignore_index=True)[columns])
+
+
+def renamed(manifest: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The manifest of one dataset under another name: in ``dataset``, every ``id`` and the assets.
+
+    Raises:
+        DataError: when the rows are of several datasets.
+    """
+    present = [str(each) for each in manifest["dataset"].unique()]
+    if present == [name]:
+        return manifest
+    if len(present) != 1:
+        raise DataError(
+            f"{len(present)} datasets cannot have one name",
+            where=f"{name}: {', '.join(present)}",
+            hint="rename each before merging",
+        )
+    changed = manifest.assign(
+        dataset=pd.Categorical([name] * len(manifest)),
+        id=f"{name}/" + manifest["id"].str.removeprefix(f"{present[0]}/"),
+    )
+    beside = assets(manifest)
+    changed.attrs["assets"] = Assets(
+        arrays=beside.arrays,
+        readers={name if key == present[0] else key: v for key, v in beside.readers.items()},
+        dropped=beside.dropped,
+        roots={name if key == present[0] else key: v for key, v in beside.roots.items()},
+        unmatched=beside.unmatched,
+    )
+    return changed
 
 
 def _is_categorical(frame: pd.DataFrame, name: str) -> bool:

@@ -28,7 +28,7 @@ from fer_lab.data.assets import Assets, assets
 _log = logging.getLogger(__name__)
 
 # Part of every key: raise it when the files of the cache change their form.
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 # What is read faster than this, in seconds, is read again.
 _WORTH = 1.0
 # A file changed within this many nanoseconds before reading may change again without a trace.
@@ -75,6 +75,7 @@ def _open(folder: Path) -> pd.DataFrame | None:
     try:
         content = json.loads((folder / "content.json").read_text(encoding="utf-8"))
         manifest = pd.read_parquet(folder / "table.parquet")
+        unmatched = pd.read_parquet(folder / "unmatched.parquet")
         arrays = {
             name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
             for name in content["arrays"]
@@ -83,8 +84,9 @@ def _open(folder: Path) -> pd.DataFrame | None:
             return None
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    beside = Assets(arrays=arrays, dropped=content["dropped"], roots=content["roots"])
-    manifest.attrs["assets"] = beside
+    manifest.attrs["assets"] = Assets(
+        arrays=arrays, dropped=content["dropped"], roots=content["roots"], unmatched=unmatched
+    )
     return manifest
 
 
@@ -101,6 +103,7 @@ def _store(manifest: pd.DataFrame, folder: Path) -> None:
         return
     try:
         table.to_parquet(temporary / "table.parquet", index=False)
+        beside.unmatched.to_parquet(temporary / "unmatched.parquet", index=False)
         for name, array in beside.arrays.items():
             np.save(temporary / f"{name}.npy", array, allow_pickle=False)
         content = {
@@ -134,7 +137,7 @@ def _is_plain(manifest: pd.DataFrame) -> bool:
         set(manifest.attrs) <= {"assets"}
         and not assets(manifest).readers
         and set(vars(assets(manifest))) == set(vars(Assets()))
-        and set(vars(Assets())) == {"arrays", "readers", "dropped", "roots"}
+        and set(vars(Assets())) == {"arrays", "readers", "dropped", "roots", "unmatched"}
     )
 
 

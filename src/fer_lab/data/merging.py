@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from fer_lab.data.ages import age_range, age_ranges, cut_years
 from fer_lab.data.manifest import NO_SOURCE, attribute_column, group_values, merge
 from fer_lab.data.schema import PREFERRED_ORDER
 from fer_lab.data.vocabulary import UNKNOWN
@@ -18,7 +17,7 @@ from fer_lab.errors import ConfigError, DataError, near_miss
 # Groups by dataset's own code, by dataset, by attribute; a list cuts ages to these groups.
 Harmonise = Mapping[str, Mapping[str, Mapping[str, str] | Sequence[str]] | Sequence[str]]
 
-_RANGE = re.compile(r"(?P<low>\d+)\s*(?:[-–]\s*(?P<high>\d+)|\+)?|more than (?P<over>\d+)")
+_AGES = "data.harmonise.age"
 
 
 def harmonised(
@@ -100,7 +99,7 @@ def _rules(
                     where=f"{place}.{dataset}" if isinstance(tables, Mapping) else place,
                     hint="give a table of groups by code",
                 )
-            _edges(rule, place)
+            age_ranges(rule, place)
         elif not isinstance(rule, Mapping):
             raise ConfigError(
                 f"{rule!r} is no table of groups by code",
@@ -145,52 +144,21 @@ def _apply(
 
 def _cut(part: pd.DataFrame, codes: pd.Series, groups: Sequence[str]) -> pd.Series:
     """The age group of every row, from its years or else from the range that its code is."""
-    edges = _edges(groups, "data.harmonise.age")
+    ranges = age_ranges(groups, _AGES)
     within: dict[str, str] = {}
     for code in codes.unique():
-        bounds = _bounds(code)
-        for group, (low, high) in zip(groups, edges, strict=True):
-            if bounds is not None and low <= bounds[0] and bounds[1] <= high:
+        years = age_range(code)
+        for group, (low, high) in zip(groups, ranges, strict=True):
+            if years is not None and low <= years[0] and years[1] <= high:
                 within[code] = group
     cut = codes.map(within)
     if "age_years" in part:
-        years = np.floor(part["age_years"].to_numpy(dtype=np.float64, na_value=np.nan))
-        by_years = pd.Series(None, part.index, dtype="str")
-        for group, (low, high) in zip(groups, edges, strict=True):
-            by_years[(years >= low) & (years <= high)] = group
-        cut = by_years.where(~np.isnan(years), cut)
+        known = part["age_years"].to_numpy(dtype=np.float64, na_value=np.nan)
+        by_years = pd.Series(cut_years(known, groups, where=_AGES), part.index).astype("str")
+        cut = by_years.where(~np.isnan(known), cut)
         if (part["age_source"] == NO_SOURCE).all():
-            part["age_source"] = np.where(np.isnan(years), NO_SOURCE, "annotated")
+            part["age_source"] = np.where(np.isnan(known), NO_SOURCE, "annotated")
     return cut
-
-
-def _edges(groups: Any, place: str) -> list[tuple[float, float]]:
-    """First and last year of each group, which follow each other."""
-    edges = [_bounds(str(group)) for group in groups]
-    known = [edge for edge in edges if edge is not None]
-    ordered = all(low <= high for low, high in known) and all(
-        before[1] < after[0] for before, after in pairwise(known)
-    )
-    if len(known) < max(1, len(edges)) or not ordered:
-        raise ConfigError(
-            f"these are no age groups one after the other: {', '.join(map(str, groups))}",
-            where=place,
-            hint="use a list such as [0-15,16-32,33-53,54+]",
-        )
-    return known
-
-
-def _bounds(code: str) -> tuple[float, float] | None:
-    """First and last year of an age code: ``20-39``, ``70+``, ``more than 70``, ``7``."""
-    match = _RANGE.fullmatch(code.strip().lower())
-    if match is None:
-        return None
-    if match["over"]:
-        return float(match["over"]), float("inf")
-    low = float(match["low"])
-    if match["high"]:
-        return low, float(match["high"])
-    return low, float("inf") if code.strip().endswith("+") else low
 
 
 def _kept_groups(

@@ -5,15 +5,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fer_lab.data.assets import Reader
+from fer_lab.data.decoding import REASONS, attempt
 from fer_lab.data.images import FileImages
-from fer_lab.data.verification import DAMAGED, MISSING, REASONS, look
 from fer_lab.errors import DataError
 
 _PIXELS: Final = ("images", "regions", "landmarks")
@@ -84,23 +83,22 @@ class DrawnFaces:
 class FileFaces:
     """Rows of image files; the row of a file that cannot be used stays black.
 
-    ``findings`` says of each file what a look at it gave: width and height of the image as it is
-    decoded, and the place of the reason in ``verification.REASONS``, int32.
+    ``findings`` says of each row what decoding its files gave, int32 ``[4]``: width and height of
+    the upright image, the place in ``decoding.REASONS`` of what keeps it from being used, and 1
+    for a region mask that can be used, 0 for one that cannot, -1 where there is none.
 
     Attributes:
-        paths: the files.
-        images: decodes them.
+        images: the rows.
     """
 
-    paths: Sequence[str]
     images: FileImages
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.images)
 
     def share(self, start: int, stop: int) -> FileFaces:
         """Some neighbouring rows."""
-        return FileFaces(self.paths[start:stop], self.images.share(start, stop))
+        return FileFaces(self.images.share(start, stop))
 
     def blank(self, size: int) -> Parts:
         """Zeros for whatever the rows have."""
@@ -109,23 +107,26 @@ class FileFaces:
             np.zeros((size, size), dtype=np.uint8) if self.images.has_regions else None,
             np.zeros((68, 2), dtype=np.float32) if self.images.has_landmarks else None,
         )
-        return pixels | {FINDINGS: np.zeros(3, dtype=np.int32)}
+        return pixels | {FINDINGS: np.zeros(4, dtype=np.int32)}
 
     def parts(self, row: int, size: int) -> Parts:
         """The pixels of a file that can be used, and what was found."""
         parts = self.blank(size)
-        path = self.paths[row]
+        mask = None
         with warnings.catch_warnings():
+            # What decoders say of a file on the way is no finding.
             warnings.simplefilter("ignore")
-            width, height, reason = look(path)
-        if not reason:
+            image, found = attempt(self.images.path(row))
             try:
-                pixels = self.images.read(np.array([row]))
-                found = _present(pixels.image, pixels.regions, pixels.landmarks)
-                parts |= {name: part[0] for name, part in found.items()}
-            except DataError:  # what one decoder takes, another may refuse
-                reason = DAMAGED if Path(path).exists() else MISSING
-        parts[FINDINGS][:] = width, height, REASONS.index(reason)
+                mask = self.images.mask(row)
+                has_mask = -1 if mask is None else 1
+            except DataError:
+                has_mask = 0
+        if image is not None:
+            face = self.images.face(row, image, mask)
+            whole = _present(face.image, face.regions, face.landmarks)
+            parts |= {name: part[0] for name, part in whole.items()}
+        parts[FINDINGS][:] = found.width, found.height, REASONS.index(found.reason), has_mask
         return parts
 
     @property

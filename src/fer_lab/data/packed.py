@@ -19,22 +19,26 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
+import PIL
 from numpy.typing import NDArray
 
 from fer_lab.data.assets import ARRAY_SHAPES, Reader, assets
+from fer_lab.data.decoding import CANNOT_OPEN, MISSING, REASONS
+from fer_lab.data.file_memory import file_stamps
 from fer_lab.data.images import WIDENING, FileImages, Pixels, Rows
+from fer_lab.data.masks import COLUMN as MASK_PATH
+from fer_lab.data.masks import mask_stamps
 from fer_lab.data.opencv import opencv
 from fer_lab.data.packable import FINDINGS, DrawnFaces, Faces, FileFaces
 from fer_lab.data.packing import Job, draw_in_parallel
 from fer_lab.data.progress import track
-from fer_lab.data.verification import MISSING, REASONS
 from fer_lab.errors import ConfigError, DataError
 from fer_lab.files import write_json
 
 _log = logging.getLogger(__name__)
 
 # Part of every key: raise it when the files of the cache change their form.
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 
 
 class PackedImages:
@@ -63,6 +67,8 @@ class PackedImages:
         self._regions = np.asarray(arrays["regions"]) if "regions" in arrays else None
         self._landmarks = np.asarray(arrays["landmarks"]) if "landmarks" in arrays else None
         self._findings = np.asarray(arrays[FINDINGS]) if FINDINGS in arrays else None
+        if self._findings is not None and not (self._findings[:, 3] == 1).any():
+            self._regions = None
 
     def __reduce__(self) -> tuple[type[PackedImages], tuple[Path]]:
         """Other processes map the files instead of receiving their content."""
@@ -78,7 +84,7 @@ class PackedImages:
 
     @property
     def has_regions(self) -> bool:
-        """Whether there are region masks."""
+        """Whether there are region masks that can be used."""
         return self._regions is not None
 
     @property
@@ -88,10 +94,11 @@ class PackedImages:
 
     @property
     def findings(self) -> NDArray[np.int32] | None:
-        """What a look at each file gave, None where there are no files, ``[N, 3]``.
+        """What decoding each row's files gave, None where there are no files, int32 ``[N, 4]``.
 
-        Width and height of the image as it is decoded, and the place in
-        ``verification.REASONS`` of what keeps it from being used (its pixels are then black).
+        Width and height of the upright image, the place in ``decoding.REASONS`` of what keeps it
+        from being used (its pixels are then black), and 1 for a region mask that can be used, 0
+        for one that cannot, -1 where there is none.
         """
         return self._findings
 
@@ -162,12 +169,12 @@ def _faces(rows: pd.DataFrame, reader: Reader | None, size: int) -> tuple[Faces,
     if reader is not None:
         faces = DrawnFaces(reader, paths)
     else:
-        faces = FileFaces(paths, FileImages(rows, size))
-        # A decoder of another version may give other pixels.
-        settings += [WIDENING, opencv().__version__, _digest(_stamps(paths))]
-        if "mask_path" in rows:
-            masks = rows["mask_path"].fillna("").astype("str").tolist()
-            settings += [masks, _digest(_stamps(masks))]
+        faces = FileFaces(FileImages(rows, size))
+        # Decoders and filters of other versions may give other pixels.
+        settings += [WIDENING, PIL.__version__, opencv().__version__, _digest(file_stamps(paths))]
+        if MASK_PATH in rows:
+            masks = rows[MASK_PATH].fillna("").astype("str").tolist()
+            settings += [masks, _digest(mask_stamps(masks))]
         for name in ARRAY_SHAPES:
             if name in rows and name in assets(rows).arrays:
                 own = rows[name].to_numpy()
@@ -180,26 +187,22 @@ def _digest(array: NDArray[np.generic]) -> str:
     return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
 
 
-def _stamps(paths: list[str]) -> NDArray[np.int64]:
-    """Size and modification time (ns) of every file and whether it may be read, ``[N, 3]``."""
-    stamps = np.full((len(paths), 3), -1, dtype=np.int64)
-    for row, path in enumerate(paths):
-        try:
-            found = os.stat(path)  # noqa: PTH116 (half the time of Path.stat, for many files)
-        except (OSError, ValueError):
-            continue
-        stamps[row] = found.st_size, found.st_mtime_ns, os.access(path, os.R_OK)
-    return stamps
-
-
 def _open(folder: Path, paths: pd.Series) -> PackedImages:
-    """The packed images, unless a file that was gone when they were made is back."""
+    """The packed images, unless a file that could not be opened when they were made now can be."""
     images = PackedImages(folder)
     if images.findings is not None:
-        gone = np.flatnonzero(images.findings[:, 2] == REASONS.index(MISSING))
-        if any(Path(paths.iloc[row]).is_file() for row in gone):
-            raise DataError("a missing image is back", where=folder)
+        closed = [REASONS.index(reason) for reason in (MISSING, CANNOT_OPEN)]
+        rows = np.flatnonzero(np.isin(images.findings[:, 2], closed))
+        if any(_opens(paths.iloc[row]) for row in rows):
+            raise DataError("an image that could not be opened is back", where=folder)
     return images
+
+
+def _opens(path: str) -> bool:
+    try:
+        return Path(path).is_file() and os.access(path, os.R_OK)
+    except (OSError, ValueError):  # names that no file can have
+        return False
 
 
 def _clear(folder: Path, paths: pd.Series) -> None:

@@ -27,7 +27,8 @@ def validate(frame: pd.DataFrame) -> pd.DataFrame:
     ``unknown``, for faces without an expression. A missing ``subject`` is filled with NA and
     missing demographics with ``unknown`` (source ``none``). Demographic and ``attribute_<name>``
     columns may be text or categorical (missing values become ``unknown``; a categorical keeps its
-    order); truth values in ``attribute_<name>`` become no and yes.
+    order); truth values in ``attribute_<name>`` become no and yes. ``scene``, where it is there,
+    names the photograph or video of rows that a draw must not part, as ``subject`` the person.
 
     Args:
         frame: the table, with :class:`Assets` in ``attrs["assets"]`` where it has any.
@@ -70,16 +71,18 @@ def validate(frame: pd.DataFrame) -> pd.DataFrame:
         checked["dataset"] = pd.Categorical(checked["dataset"].astype("str"))
     subject = checked["subject"] if "subject" in checked else pd.Series(None, checked.index)
     checked["subject"] = subject.astype("str")
+    if "scene" in checked:
+        checked["scene"] = checked["scene"].astype("str")
     for name in DEMOGRAPHICS:
         _type_demographic(checked, name)
     for name in checked.columns:
         if str(name).startswith(ATTRIBUTE_PREFIX):
-            checked[name] = _categorical(checked[name], ("no", "yes"))
+            checked[name] = as_groups(checked[name], ("no", "yes"))
     _check_array_rows(checked)
     return checked
 
 
-def _categorical(column: pd.Series, preferred: Sequence[str]) -> pd.Categorical:
+def as_groups(column: pd.Series, preferred: Sequence[str]) -> pd.Categorical:
     """Text or categorical cells as groups, ``unknown`` last; preferred names come first."""
     if isinstance(column.dtype, pd.CategoricalDtype):
         groups = [str(value) for value in column.cat.categories]
@@ -103,7 +106,7 @@ def _type_demographic(frame: pd.DataFrame, name: str) -> None:
         frame[name] = pd.Categorical([UNKNOWN] * len(frame), categories=[*preferred, UNKNOWN])
         frame[source] = pd.Series(NO_SOURCE, frame.index, dtype="str")
         return
-    frame[name] = _categorical(frame[name], preferred)
+    frame[name] = as_groups(frame[name], preferred)
     if name == "gender":
         _refuse_values(frame, "gender", (*GENDERS, UNKNOWN))
     if source not in frame:

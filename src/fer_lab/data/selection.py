@@ -72,7 +72,7 @@ def select(
 
     Args:
         manifest: all rows, with a validation set where they can have one.
-        good: which of them can be read, ``[N]``.
+        good: which of them are of use and can be read, ``[N]``; no other is counted.
         classes: what to tell apart, values of ``label``.
         attributes: what is audited; one of which nothing is known, or which is told apart itself,
             is left out, with a warning.
@@ -85,7 +85,7 @@ def select(
         DataError: when a split has rows and its filter leaves none.
     """
     in_classes = manifest["label"].isin(classes).to_numpy()
-    left_out = manifest.loc[~in_classes, "label"].value_counts()
+    left_out = manifest.loc[good & ~in_classes, "label"].value_counts()
     dropped = {
         f"{target} unknown" if name == UNKNOWN else f"label {name} not among the classes": int(n)
         for name, n in left_out.items()
@@ -95,8 +95,8 @@ def select(
         raise DataError(
             f"none of the {len(manifest)} rows is left",
             where=f"classes {', '.join(classes)}",
-            hint=f"{int((~good).sum())} files are unreadable, "
-            f"{int((~in_classes).sum())} rows have other labels",
+            hint=f"{int((~good).sum())} rows are unreadable or in no split, "
+            f"{int((good & ~in_classes).sum())} have other labels",
         )
     rows = manifest.iloc[kept].reset_index(drop=True)
     monitored = where(rows, split.where)

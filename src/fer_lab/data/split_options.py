@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, get_args
 
-from fer_lab.data.draws import Unit
+from fer_lab.data.draws import Unit, refuse_no_share
 from fer_lab.data.vocabulary import GENDERS
 from fer_lab.errors import ConfigError, near_miss
 
@@ -18,7 +18,7 @@ _NAMED: Mapping[str, Mapping[str, Any]] = {
 }
 
 # These divide the whole data and are therefore said once, in `split`.
-_OF_THE_WHOLE = ("folds", "fold", "leave_out", "by")
+_OF_THE_WHOLE = ("val_fraction", "test_fraction", "by", "folds", "fold", "leave_out")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +31,9 @@ class Split:
         val_fraction: share of the training rows drawn for validation where a dataset has none.
         test_fraction: share of the training rows drawn for testing where a dataset has no
             published test rows.
-        by: ``subject`` draws whole subjects where they are known; ``image`` draws images, and
-            frames of one person then stand on both sides.
+        by: ``subject`` draws whole subjects, and whole scenes (photographs of several faces),
+            where they are known; ``image`` draws images, and frames of one person then stand on
+            both sides.
         folds: number of folds of a cross-validation, or None. Folds replace published splits.
         fold: the fold tested on.
         leave_out: the dataset tested on, of which nothing is learnt; None for none.
@@ -59,10 +60,19 @@ class Split:
             raise ConfigError(
                 f"rows are not drawn by {self.by!r}", where="split.by", hint="use subject or image"
             )
-        for name in ("fold", "folds"):
+        if not isinstance(self.where, Mapping):
+            raise ConfigError(
+                f"where={self.where!r} names no attribute",
+                where="split.where",
+                hint="use split.where.gender=[female]",
+            )
+        for name in ("fold", "folds", "seed"):
             value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+            optional = value is None and name == "folds"
+            if not optional and (isinstance(value, bool) or not isinstance(value, int)):
                 raise ConfigError(f"{name}={value!r} is no whole number", where=f"split.{name}")
+        for name in ("val_fraction", "test_fraction"):
+            refuse_no_share(name, getattr(self, name))
         if self.folds is not None and self.folds < 2:
             raise ConfigError(
                 f"{self.folds} folds cannot be crossed", where="split.folds", hint="use 2 or more"

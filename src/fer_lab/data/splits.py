@@ -8,15 +8,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fer_lab.data.draws import Unit, cell_codes, draw_share
+from fer_lab.data.draws import Unit, draw_share, refuse_no_share, strata_of
 from fer_lab.data.manifest import attribute_column
 from fer_lab.errors import ConfigError, near_miss
 
 # Wanted values by attribute, or one value; None takes any.
 Filter = Mapping[str, Sequence[str | bool] | bool | None]
-
-# What every split has in the same proportions as the whole.
-STRATA = ("label", "gender")
 
 # YAML reads a bare yes or no as a truth value.
 _YAML_WORDS = {True: "yes", False: "no"}
@@ -58,19 +55,25 @@ def where(manifest: pd.DataFrame, filter: Filter) -> NDArray[np.bool_]:  # noqa:
 
 
 def assign_validation(
-    manifest: pd.DataFrame, fraction: float, seed: int, by: Unit = "subject"
+    manifest: pd.DataFrame,
+    fraction: float,
+    seed: int,
+    by: Unit = "subject",
+    usable: NDArray[np.bool_] | None = None,
 ) -> pd.DataFrame:
     """Draw a validation set from the training rows of every dataset that has none.
 
-    The draw is stratified by label × gender, and of whole subjects where they are known (see
-    :func:`~fer_lab.data.draws.draw_share`). Which rows are drawn depends on the seed and the
-    ids, not on their order. Call it on the whole manifest, before any filter.
+    The draw is stratified by expression × gender, and of whole subjects and scenes where these
+    are known (see :func:`~fer_lab.data.draws.draw_share`). Which rows are drawn depends on the
+    seed and the ids, not on their order. Call it on the whole manifest, before any filter.
 
     Args:
         manifest: all rows, with their splits.
         fraction: share of the training rows to draw, in [0, 1).
         seed: another seed draws other rows.
-        by: ``image`` draws single images even where subjects are known.
+        by: ``image`` draws single images even where subjects or scenes are known.
+        usable: which rows a run can use, ``[N]``: both sides get one where two units have one;
+            None for all.
 
     Returns:
         A copy with ``val`` in the drawn rows' ``split``; other rows are unchanged.
@@ -78,30 +81,25 @@ def assign_validation(
     Raises:
         ConfigError: for a fraction outside [0, 1).
     """
-    return _assign(manifest, "val", fraction, seed, by)
+    return _assign(manifest, "val", fraction, seed, by, usable)
 
 
 def assign_test(
-    manifest: pd.DataFrame, fraction: float, seed: int, by: Unit = "subject"
+    manifest: pd.DataFrame,
+    fraction: float,
+    seed: int,
+    by: Unit = "subject",
+    usable: NDArray[np.bool_] | None = None,
 ) -> pd.DataFrame:
     """Draw a test set from the training rows of every dataset that has no published one.
 
-    The draw is that of :func:`assign_validation`: no subject stands on both sides. Call it
-    before that one, on the whole manifest.
-
-    Args:
-        manifest: all rows, with their splits.
-        fraction: share of the training rows to draw, in [0, 1).
-        seed: another seed draws other rows.
-        by: ``image`` draws single images even where subjects are known.
+    Arguments, draw and errors are those of :func:`assign_validation`, before which it is called:
+    no subject and no scene stands on both sides.
 
     Returns:
         A copy with ``test`` in the drawn rows' ``split``; other rows are unchanged.
-
-    Raises:
-        ConfigError: for a fraction outside [0, 1).
     """
-    return _assign(manifest, "test", fraction, seed, by)
+    return _assign(manifest, "test", fraction, seed, by, usable)
 
 
 def resplit(manifest: pd.DataFrame, split: NDArray[np.object_]) -> pd.DataFrame:
@@ -112,19 +110,19 @@ def resplit(manifest: pd.DataFrame, split: NDArray[np.object_]) -> pd.DataFrame:
 
 
 def _assign(
-    manifest: pd.DataFrame, name: str, fraction: float, seed: int, by: Unit
+    manifest: pd.DataFrame,
+    name: str,
+    fraction: float,
+    seed: int,
+    by: Unit,
+    usable: NDArray[np.bool_] | None,
 ) -> pd.DataFrame:
-    if not 0 <= fraction < 1:
-        raise ConfigError(
-            f"{name}_fraction={fraction} is no share of the training rows",
-            where=f"split.{name}_fraction",
-            hint="choose a number from 0 up to, but not including, 1",
-        )
+    refuse_no_share(f"{name}_fraction", fraction)
     split = manifest["split"].to_numpy(dtype=object).copy()
     datasets = manifest["dataset"].to_numpy(dtype=object)
     has_one = set(datasets[split == name])
-    strata = cell_codes(manifest, STRATA)
+    strata = strata_of(manifest)
     for dataset in sorted(set(datasets[split == "train"]) - has_one):
         rows = np.flatnonzero((split == "train") & (datasets == dataset)).astype(np.int64)
-        split[draw_share(manifest, rows, strata, fraction, seed, by)] = name
+        split[draw_share(manifest, rows, strata, fraction, seed, by, usable)] = name
     return resplit(manifest, split)

@@ -84,11 +84,12 @@ def equal_cells(
     for column in columns:
         known &= (column != UNKNOWN).to_numpy()
     rows = np.flatnonzero(known).astype(np.int64)
-    places, names = [], []
-    for column in columns:
-        place, found = pd.factorize(column.iloc[rows], sort=True)
-        places.append(place.astype(np.int64))
-        names.append([str(value) for value in found])
+    # A class of which nobody's group is known is an empty cell, not a class fewer.
+    names = [sorted(set(column.unique()) - {UNKNOWN}) for column in columns]
+    places = [
+        pd.Index(found, dtype="str").get_indexer(pd.Index(column.iloc[rows])).astype(np.int64)
+        for column, found in zip(columns, names, strict=True)
+    ]
     sizes = [len(each) for each in names]
     cells = np.ravel_multi_index(tuple(places), sizes) if len(rows) else places[0]
     counts = np.bincount(cells, minlength=int(np.prod(sizes)))

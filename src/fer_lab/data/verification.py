@@ -3,55 +3,29 @@
 from __future__ import annotations
 
 import os
-import warnings
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from fer_lab.data.assets import assets, rows_of_files
+from fer_lab.data.decoding import CANNOT_OPEN, MISSING, REASONS, Finding, look
 from fer_lab.data.file_memory import look_up
-from fer_lab.data.images import decode
 
-# What OpenCV decodes too; a photograph of more pixels is not one of a face.
-FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "PPM")
-MAX_PIXELS = 80_000_000
+OUTSIDE: Final = "box outside the image"
 
-MISSING = "file missing"
-CANNOT_OPEN = "file cannot be opened"
-EMPTY = "empty file"
-TRUNCATED = "truncated image"
-DAMAGED = "damaged image"
-NO_IMAGE = "not an image"
-TOO_LARGE = f"more than {MAX_PIXELS // 1_000_000} megapixels"
-OUTSIDE = "box outside the image"
-
-REASONS = ("", MISSING, CANNOT_OPEN, EMPTY, TRUNCATED, DAMAGED, NO_IMAGE, TOO_LARGE)
-
-_ORIENTATION = 0x0112
-_QUARTER_TURNS = (5, 6, 7, 8)
-_MEMORY = "verified-images-2.parquet"
-
-
-class Finding(NamedTuple):
-    """What a look at one file gave: its size as it is decoded, and why it cannot be used.
-
-    Attributes:
-        width: in pixels, after the turn that its EXIF orientation asks for; 0 where unknown.
-        height: likewise.
-        reason: one of ``REASONS``, empty for a good image.
-    """
-
-    width: int
-    height: int
-    reason: str
+_MEMORY: Final = "verified-images-3.parquet"
 
 
 def verify(
-    manifest: pd.DataFrame, cache_dir: str | os.PathLike[str], *, threads: int | None = None
+    manifest: pd.DataFrame,
+    cache_dir: str | os.PathLike[str],
+    *,
+    known: NDArray[np.int32] | None = None,
+    threads: int | None = None,
 ) -> tuple[NDArray[np.bool_], pd.DataFrame]:
     """Decode every image file of a manifest that has not been decoded as it is now.
 
@@ -61,36 +35,22 @@ def verify(
     Args:
         manifest: the rows to look at; several may share a file.
         cache_dir: folder of the memory; made when it is not there.
+        known: width, height and place in ``decoding.REASONS`` of what packing found in a row's
+            file, ``[N, 3]``; -1 as the place for rows to look at. By default all are.
         threads: how many decode at once.
 
     Returns:
         Which rows are good, and a table of the others with their ``id``, ``path`` and
-        ``reason`` (one of this module's constants).
+        ``reason`` (one of ``decoding.REASONS``, or :data:`OUTSIDE`).
     """
-    is_file = rows_of_files(manifest)
-    paths = manifest.loc[is_file, "path"].drop_duplicates().tolist()
-    files = _look_up(paths, Path(cache_dir), threads).reindex(manifest["path"])
-    reason = files["reason"].fillna("").to_numpy(dtype=object).copy()
-    reason[~is_file] = ""
-    return judge(manifest, files[["width", "height"]].to_numpy(np.float64, na_value=np.nan), reason)
-
-
-def judge(
-    manifest: pd.DataFrame, sizes: NDArray[np.float64], reason: NDArray[np.object_]
-) -> tuple[NDArray[np.bool_], pd.DataFrame]:
-    """Which rows can be used, from what is known of their files.
-
-    Args:
-        manifest: the rows.
-        sizes: width and height of each row's image as it is decoded, ``[N, 2]``; NaN for a row
-            that is not a file.
-        reason: why its file cannot be used, empty where it can, ``[N]``.
-
-    Returns:
-        As :func:`verify`.
-    """
-    outside = (reason == "") & np.isfinite(sizes).all(axis=1) & _box_outside(manifest, sizes)
-    reason = np.where(outside, OUTSIDE, reason)
+    findings = np.full((len(manifest), 3), -1, dtype=np.int32) if known is None else known.copy()
+    unseen = (findings[:, 2] < 0) & rows_of_files(manifest)
+    paths = manifest.loc[unseen, "path"]
+    files = _look_up(paths.drop_duplicates().tolist(), Path(cache_dir), threads)
+    findings[unseen] = files.loc[paths].to_numpy(dtype=np.int32)
+    reason = np.array((*REASONS, ""), dtype=object)[findings[:, 2]]
+    has_size = (reason == "") & (findings[:, 2] >= 0)
+    reason[has_size & _box_outside(manifest, findings[:, :2])] = OUTSIDE
     good = np.asarray(reason == "", dtype=bool)
     unreadable = manifest.loc[~good, ["id", "path"]].reset_index(drop=True)
     unreadable.attrs = {}
@@ -98,63 +58,23 @@ def judge(
 
 
 def _look_up(paths: list[str], cache_dir: Path, threads: int | None) -> pd.DataFrame:
-    """The finding of every path, as a table indexed by path."""
+    """Width, height and place of the reason in ``REASONS`` of every file, indexed by path."""
     Image.init()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        found = look_up(
-            pd.DataFrame({"path": pd.Series(paths, dtype="str")}),
-            look,
-            {"width": "int64", "height": "int64", "reason": "str"},
-            memory=cache_dir / _MEMORY,
-            description="checking image files",
-            threads=threads,
-            certain=lambda learnt: ~learnt["reason"].isin((CANNOT_OPEN, MISSING)),
-        )
+    found = look_up(
+        pd.DataFrame({"path": pd.Series(paths, dtype="str")}),
+        look,
+        {"width": "int64", "height": "int64", "reason": "str"},
+        memory=cache_dir / _MEMORY,
+        description="checking image files",
+        threads=threads,
+        certain=lambda learnt: ~learnt["reason"].isin((CANNOT_OPEN, MISSING)),
+    )
     files = found.set_index("path")[list(Finding._fields)].reindex(paths)
-    return files.fillna({"reason": MISSING})
+    files = files.fillna({"width": 0, "height": 0, "reason": MISSING})
+    return files.assign(reason=files["reason"].map(REASONS.index))
 
 
-def look(path: str) -> Finding:
-    """Decode one file; JPEGs at an eighth of their size, which still reads all of their data."""
-    width = height = 0
-    try:
-        if Path(path).stat().st_size == 0:
-            return Finding(0, 0, EMPTY)
-        with Image.open(path, formats=FORMATS) as image:
-            width, height = image.size
-            if width * height > MAX_PIXELS:
-                return Finding(width, height, TOO_LARGE)
-            image.draft("RGB", (max(1, width // 8), max(1, height // 8)))
-            image.load()
-            turned = _is_turned(image)
-        if turned:
-            # Which formats OpenCV turns is its own affair: its answer is the size that counts.
-            height, width = decode(path).shape[:2]
-        return Finding(width, height, "")
-    except FileNotFoundError:
-        return Finding(0, 0, MISSING)
-    except Image.DecompressionBombError:
-        return Finding(width, height, TOO_LARGE)
-    except UnidentifiedImageError:
-        return Finding(0, 0, NO_IMAGE)
-    except OSError as error:
-        if error.errno is not None:
-            return Finding(width, height, CANNOT_OPEN)
-        return Finding(width, height, TRUNCATED if "truncated" in str(error).lower() else DAMAGED)
-    except Exception:  # decoders of damaged files raise whatever the damage leads them into
-        return Finding(width, height, DAMAGED)
-
-
-def _is_turned(image: Image.Image) -> bool:
-    """Whether the EXIF orientation asks for a quarter turn."""
-    try:
-        return image.getexif().get(_ORIENTATION) in _QUARTER_TURNS
-    except Exception:  # an EXIF block in disorder turns nothing
-        return False
-
-
-def _box_outside(manifest: pd.DataFrame, sizes: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _box_outside(manifest: pd.DataFrame, sizes: NDArray[np.int32]) -> NDArray[np.bool_]:
     """Which rows have a box that shares no area with their image, ``sizes`` as width, height."""
     boxes = assets(manifest).arrays.get("box")
     outside = np.zeros(len(manifest), dtype=bool)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fer_lab.explain import patches, regions
     from fer_lab.explain.attribution import Explanation, attribute, explain_prediction
-    from fer_lab.explain.attribution.cam import grid_of
+    from fer_lab.explain.attribution.layers import grid_of
 
 __all__ = ["Explanation", "attribute", "explain_prediction", "grid_of", "patches", "regions"]
 
@@ -15,7 +15,7 @@ _HOMES = {
     "Explanation": "fer_lab.explain.attribution",
     "attribute": "fer_lab.explain.attribution",
     "explain_prediction": "fer_lab.explain.attribution",
-    "grid_of": "fer_lab.explain.attribution.cam",
+    "grid_of": "fer_lab.explain.attribution.layers",
 }
 
 

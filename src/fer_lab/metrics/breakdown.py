@@ -1,135 +1,131 @@
-"""The figures of a fairness report: from one joint table over all attributes, or many at once."""
+"""Predictions looked at attribute by attribute, with intervals and null distributions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator
 from itertools import islice
-from math import prod
-from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
+from scipy import sparse
 from torch import Tensor
 
-from fer_lab.metrics.aggregation import nanmax
-from fer_lab.metrics.functional import (
-    accuracy,
-    demographic_parity,
-    equal_opportunity,
-    equalized_odds,
-    f1_score,
-    mean_class_accuracy,
-    treatment_equality,
+from fer_lab.metrics.calibration import CONFIDENCE_BINS
+from fer_lab.metrics.cells import Cells, indicator
+from fer_lab.metrics.headline import (
+    Figures,
+    Floors,
+    Totals,
+    Variants,
+    headline,
+    metric_values,
+    observed_floors,
 )
-from fer_lab.metrics.rates import OneVsRest
+from fer_lab.metrics.null_tables import null_figures
 from fer_lab.metrics.resampling import (
     Interval,
     Null,
     bootstrap_tables,
     intervals,
     nulls,
-    permuted_tables,
 )
 
-
-class _Measure(Protocol):
-    def __call__(self, confusion: Tensor, *, min_count: int) -> Tensor: ...
-
-
-class FairnessMetric(NamedTuple):
-    """One of the four metrics.
-
-    Attributes:
-        measure: ``(confusion [..., G, C, C], min_count) -> [..., C]``.
-        denominator: what its rates divide by, ``[..., G, C]``; the smaller where it has two.
-        within_label: whether it is conditioned on the true class (so its null is, too).
-    """
-
-    measure: _Measure
-    denominator: Callable[[OneVsRest], Tensor]
-    within_label: bool
-
-
-FAIRNESS_METRICS: Mapping[str, FairnessMetric] = {
-    "equalized_odds": FairnessMetric(
-        equalized_odds, lambda counts: torch.minimum(counts.positives, counts.negatives), True
-    ),
-    "equal_opportunity": FairnessMetric(equal_opportunity, lambda counts: counts.positives, True),
-    "demographic_parity": FairnessMetric(demographic_parity, lambda counts: counts.total, False),
-    "treatment_equality": FairnessMetric(
-        treatment_equality, lambda counts: counts.misses + counts.false_alarms, False
-    ),
-}
-
-Figures = dict[str, Tensor]
+# Combinations up to which an intersection lists those without samples, too.
+LISTED_WHOLE = 200
 
 
 class Breakdown:
-    """One joint table of counts, looked at attribute by attribute.
+    """Counted predictions, looked at attribute by attribute.
 
     Args:
-        joint: counts over the product of all attributes, each with one more slot at its end for
-            unknown, integers ``[J, C, C]`` (rows true, columns predicted).
-        classes: names of the expressions.
-        groups: ``{attribute: names of its known groups}``, in the order of the product.
+        cells: the counts.
         min_count: smallest denominator with which a group takes part in a fairness metric.
+        variants: forms of the metrics.
 
     Attributes:
-        whole: the confusion of all samples, ``[C, C]``.
-        tables: that of each group, known ones first, ``{attribute: [k + 1, C, C]}``.
+        totals: sums per line: all samples, then each group of each attribute.
+        lines: where an attribute's groups stand among the lines, the unknown one last.
     """
 
-    def __init__(
-        self,
-        joint: Tensor,
-        classes: Sequence[str],
-        groups: Mapping[str, Sequence[str]],
-        min_count: int,
-    ) -> None:
-        self.classes = classes
-        self.groups = groups
+    def __init__(self, cells: Cells, min_count: int = 30, variants: Variants | None = None) -> None:
+        self.cells = cells
+        self.classes = cells.classes
+        self.groups = cells.groups
         self.min_count = min_count
-        self._joint = joint
-        self._slots = [len(names) + 1 for names in groups.values()]
-        self._members = _membership(self._slots)
-        self.whole, self.tables = self._split(joint, self._members)
+        self.variants = variants or Variants()
+        ends = 1 + np.cumsum(cells.slots, dtype=np.int64)
+        self.lines = {
+            attribute: slice(int(end) - count, int(end))
+            for attribute, count, end in zip(cells.groups, cells.slots, ends, strict=True)
+        }
+        self._per_unit = _features(cells)
+        self.totals = self._totals(torch.from_numpy(cells.copies).unsqueeze(0), single=True)
+        self._plain = {name: Floors(*[min_count] * 4) for name in self.groups}
+        self._observed = {
+            name: observed_floors(self.known(name), min_count) for name in self.groups
+        }
+
+    @property
+    def whole(self) -> Tensor:
+        """The confusion of all samples, ``[C, C]``."""
+        return self.totals.confusion[0]
+
+    def table(self, attribute: str) -> Tensor:
+        """Counts of an attribute's groups, the unknown one last, ``[k + 1, C, C]``."""
+        return self.totals.confusion[self.lines[attribute]]
 
     def known(self, attribute: str) -> Tensor:
         """Counts of an attribute's groups without the unknown, ``[k, C, C]``."""
-        return _known(self.tables[attribute])
+        return self.table(attribute)[:-1]
 
-    def intersection(self, attributes: tuple[str, ...]) -> Tensor:
-        """Counts of all combinations of known groups, ``[product of sizes, C, C]``."""
-        table = self._joint.reshape(*self._slots, *self._joint.shape[-2:])
-        for axis, attribute in reversed(list(enumerate(self.groups))):
-            known = table.narrow(axis, 0, self._slots[axis] - 1)
-            table = known if attribute in attributes else table.sum(axis)
-        return table.reshape(-1, *self._joint.shape[-2:])
+    def intersection(self, attributes: tuple[str, ...]) -> tuple[list[str], Tensor]:
+        """Names and counts of the combinations of known groups that occur, ``[G, C, C]``.
 
-    def values(self) -> Figures:
-        """Each metric for each expression, ``{attribute: [metrics, C]}``."""
-        known = {attribute: self.known(attribute) for attribute in self.groups}
-        return {name: self._measured(table, table) for name, table in known.items()}
+        Up to 200 combinations in all, those without samples are listed as well.
+        """
+        cells, size = self.cells, len(self.classes)
+        axes = [list(self.groups).index(attribute) for attribute in attributes]
+        sizes = [len(self.groups[attribute]) for attribute in attributes]
+        group = cells.group[:, axes]
+        kept = (group < np.array(sizes)).all(axis=1)
+        code = np.ravel_multi_index(tuple(group[kept].T), sizes)
+        every = int(np.prod(sizes))
+        occupied = np.arange(every) if every <= LISTED_WHOLE else np.unique(code)
+        place = np.searchsorted(occupied, code)
+        place = (place * size + cells.label[kept]) * size + cells.prediction[kept]
+        counts = np.bincount(
+            place, weights=cells.samples[kept], minlength=len(occupied) * size * size
+        )
+        parts = [self.groups[attribute] for attribute in attributes]
+        members = zip(*np.unravel_index(occupied, sizes), strict=True)
+        names = [
+            "×".join(part[index] for part, index in zip(parts, member, strict=True))
+            for member in members
+        ]
+        return names, torch.from_numpy(counts.reshape(len(occupied), size, size))
+
+    def values(self, attribute: str) -> Tensor:
+        """Each metric for each expression, ``[metrics, C]``."""
+        known = self.known(attribute)
+        return metric_values(known, known, self._plain[attribute], self.variants)
 
     def figures(self) -> Figures:
-        """Every figure that has an interval, by name (scalars, and ``accuracy/<attribute>``)."""
-        return self._figures(self.whole, self.tables)
+        """Every figure that has an interval, see `headline`."""
+        return headline(self.totals, self.lines, self._plain, self.variants)
+
+    def drawn_figures(self, copies: Tensor) -> Figures:
+        """The same figures of samples drawn again, given the copies of each unit ``[S, U]``."""
+        return headline(self._totals(copies), self.lines, self._observed, self.variants)
 
     def intervals(self, samples: int, level: float, seed: int) -> dict[str, list[Interval]]:
-        """Bootstrap intervals of all `figures`, from one resampling of the joint table.
+        """Bootstrap intervals of all `figures`, from one resampling of the units.
 
         So attributes move together, and so do the figures that join them.
         """
-        occupied = self._joint.flatten(1).any(1)
-        members = self._members[:, occupied]
-        rng = np.random.default_rng([seed, 0])
-        chunks = [
-            self._figures(*self._split(tables, members))
-            for tables in bootstrap_tables(self._joint[occupied], samples, rng)
-        ]
         observed = self.figures()
+        drawn = [self.drawn_figures(copies) for copies in self.resampled(samples, [seed, 0])]
         draws = [
-            torch.cat([chunk[name].reshape(-1, value.numel()) for chunk in chunks])
+            torch.cat([chunk[name].reshape(-1, value.numel()) for chunk in drawn])
             for name, value in observed.items()
         ]
         values = torch.cat([value.reshape(-1) for value in observed.values()])
@@ -139,76 +135,49 @@ class Breakdown:
     def nulls(self, samples: int, seed: int) -> dict[str, Null]:
         """The fairness figures beside their distribution when groups are permuted.
 
-        Each attribute is permuted among the samples that have it, independently of the others;
-        aggregates join the metrics draw by draw.
+        The groups of all attributes are permuted together, see `null_tables`; aggregates join
+        the metrics draw by draw.
         """
-        draws: Figures = {}
-        for number, attribute in enumerate(self.groups):
-            rng = np.random.default_rng([seed, 1 + number])
-            pairs = permuted_tables(self.known(attribute), samples, rng)
-            chunks = [self._measured(*pair) for pair in pairs]
-            draws |= _aggregated(attribute, torch.cat(chunks))
-        draws |= self._overall(draws, (samples,))
+        draws = null_figures(
+            self.cells, samples, np.random.default_rng([seed, 1]), self._plain, self.variants
+        )
         observed = self.figures()
         values = torch.stack([observed[name] for name in draws])
         rows = nulls(values, torch.stack(list(draws.values()), dim=-1))
         return dict(zip(draws, rows, strict=True))
 
-    def _split(self, joint: Tensor, members: Tensor) -> tuple[Tensor, Figures]:
-        """The whole and each attribute's tables of joint tables ``[..., J, C, C]``."""
-        # Counts are exact in float64, and a product with 0 and 1 adds them up the fastest way.
-        rows = members @ joint.flatten(-2).double()
-        rows = rows.reshape(*rows.shape[:-1], *joint.shape[-2:])
-        whole, *parts = torch.split(rows, [1, *self._slots], dim=-3)
-        return whole.squeeze(-3), dict(zip(self.groups, parts, strict=True))
-
-    def _measured(self, within: Tensor, overall: Tensor) -> Tensor:
-        """The metrics, ``[..., metrics, C]``: of one table twice, or of two permuted ones."""
-        return torch.stack(
-            [
-                metric.measure(within if metric.within_label else overall, min_count=self.min_count)
-                for metric in FAIRNESS_METRICS.values()
-            ],
-            -2,
+    def resampled(self, samples: int, seed: list[int]) -> Iterator[Tensor]:
+        """Copies of each unit in draws with replacement, in chunks ``[S, U]``."""
+        width = max(self._per_unit.shape) / max(len(self.cells.copies), 1)
+        return bootstrap_tables(
+            torch.from_numpy(self.cells.copies), samples, np.random.default_rng(seed), width
         )
 
-    def _figures(self, whole: Tensor, tables: Figures) -> Figures:
-        figures = {
-            "accuracy": accuracy(whole),
-            "mean_class_accuracy": mean_class_accuracy(whole),
-            "f1_macro": f1_score(whole, "macro"),
-            "f1_weighted": f1_score(whole, "weighted"),
-        }
-        for attribute, table in tables.items():
-            known = _known(table)
-            figures |= _aggregated(attribute, self._measured(known, known))
-            figures[f"accuracy/{attribute}"] = accuracy(table)
-        return figures | self._overall(figures, whole.shape[:-2])
-
-    def _overall(self, figures: Figures, batch: tuple[int, ...]) -> Figures:
-        biases = [figures[f"fairness/{attribute}/bias"] for attribute in self.groups]
-        undefined = torch.full(batch, torch.nan, dtype=torch.float64)
-        return {"fairness/bias": torch.stack(biases or [undefined], -1).nanmean(-1)}
+    def _totals(self, copies: Tensor, single: bool = False) -> Totals:
+        sums = torch.from_numpy(self._per_unit.T @ copies.double().numpy().T).T.contiguous()
+        if single:
+            sums = sums[0]
+        lines, size = 1 + sum(self.cells.slots), len(self.classes)
+        counts, bins = torch.split(sums, [lines * size**2, sums.shape[-1] - lines * size**2], -1)
+        confusion = counts.reshape(*sums.shape[:-1], lines, size, size)
+        if self.cells.confidence_bin is None:
+            return Totals(confusion, None)
+        return Totals(confusion, bins.reshape(*sums.shape[:-1], lines, CONFIDENCE_BINS, 3))
 
 
-def _known(table: Tensor) -> Tensor:
-    return table[..., :-1, :, :]
-
-
-def _membership(slots: list[int]) -> Tensor:
-    """Which cells of the product belong to all, and to each group of each attribute, [R, J]."""
-    cells = torch.cartesian_prod(*map(torch.arange, slots)) if slots else torch.zeros(1, 0)
-    cells = cells.reshape(prod(slots), len(slots))
-    rows = [torch.ones(1, len(cells), dtype=torch.bool)]
-    rows += [torch.arange(count).unsqueeze(1) == cells[:, axis] for axis, count in enumerate(slots)]
-    return torch.cat(rows).double()
-
-
-def _aggregated(attribute: str, values: Tensor) -> Figures:
-    """Maxima over expressions and their mean, from ``[..., metrics, C]``."""
-    largest = nanmax(values)
-    named = {
-        f"fairness/{attribute}/{metric}": largest[..., row]
-        for row, metric in enumerate(FAIRNESS_METRICS)
-    }
-    return named | {f"fairness/{attribute}/bias": largest.nanmean(-1)}
+def _features(cells: Cells) -> sparse.csc_array:
+    """What one copy of a unit adds to the totals, sparse ``[U, features]``."""
+    size, lines = len(cells.classes), cells.rows()
+    width = (1 + sum(cells.slots)) * size**2
+    place = (lines * size + cells.label[:, None]) * size + cells.prediction[:, None]
+    blocks = [indicator(place, cells.count.astype(float), width)]
+    if cells.confidence_bin is not None and cells.confidence is not None:
+        place = (lines * CONFIDENCE_BINS + cells.confidence_bin[:, None]) * 3
+        right = cells.label == cells.prediction
+        for column, share in enumerate((1.0, right, cells.confidence)):
+            width = (1 + sum(cells.slots)) * CONFIDENCE_BINS * 3
+            blocks.append(indicator(place + column, cells.count * share, width))
+        blocks[1:] = [blocks[1] + blocks[2] + blocks[3]]
+    features = sparse.hstack(blocks, format="csr")
+    units = indicator(cells.unit[:, None], np.ones(len(cells.unit)), len(cells.copies))
+    return sparse.csc_array(units.T @ features)

@@ -16,6 +16,7 @@ from torch import Tensor
 from fer_lab.metrics.aggregation import BiasScore, aggregate_bias, nanmax
 from fer_lab.metrics.rates import (
     Balance,
+    Floor,
     accuracy,
     error_balance,
     f1_score,
@@ -52,6 +53,9 @@ __all__ = [
     "true_positive_rate",
 ]
 
+# Samples counted at a time: bounds the memory (8 MB a copy) and stays near the cache.
+_CHUNK = 1_000_000
+
 Reduction = Literal["range", "mean_pairwise", "to_overall"]
 Combine = Literal["worst", "mean", "fpr"]
 
@@ -85,20 +89,27 @@ def group_confusion(
     _check_range("prediction", prediction, 0, num_classes)
     _check_range("label", label, 0, num_classes)
     _check_range("group", group, -1, num_groups)
-    # Unknown samples land in one extra group at the front, which is cut off: selecting them
-    # instead would copy all inputs, and wait for the device where that is not the CPU.
-    cell = group.long() + 1
-    cell = cell.mul_(num_classes).add_(label).mul_(num_classes).add_(prediction)
     size = num_classes * num_classes
-    counts = torch.bincount(cell, minlength=(num_groups + 1) * size)
+    counts = torch.zeros((num_groups + 1) * size, dtype=torch.int64, device=label.device)
+    for rows in zip(
+        *(torch.split(part, _CHUNK) for part in (group, label, prediction)), strict=True
+    ):
+        # Unknown samples land in one extra group at the front, which is cut off: selecting would
+        # copy all inputs, and wait for the device where that is not the CPU.
+        cell = rows[0].long() + 1
+        cell = cell.mul_(num_classes).add_(rows[1]).mul_(num_classes).add_(rows[2])
+        if cell.device.type == "cpu":
+            counts += torch.bincount(cell, minlength=len(counts))
+        else:  # bincount looks for the largest value first, and waits for it
+            counts.scatter_add_(0, cell, torch.ones_like(cell))
     return counts[size:].reshape(num_groups, num_classes, num_classes)
 
 
 def group_gap(
     confusion: Tensor,
-    rate: Callable[[Tensor, int], Tensor],
+    rate: Callable[[Tensor, Floor], Tensor],
     reduction: Reduction = "range",
-    min_count: int = 0,
+    min_count: Floor = 0,
 ) -> Tensor:
     """How far groups are apart in a rate; the four metrics are such gaps, and so may yours be.
 
@@ -109,7 +120,8 @@ def group_gap(
         reduction: ``"range"`` = largest minus smallest, ``"mean_pairwise"`` = mean absolute
             difference over pairs of groups, ``"to_overall"`` = largest absolute distance from
             the rate of all groups pooled (those below ``min_count`` included).
-        min_count: smallest denominator with which a group takes part.
+        min_count: smallest denominator with which a group takes part; a tensor ``[G, C]`` gives
+            one for each rate.
 
     Returns:
         float64 ``[..., C]``, at least 0; over the groups that have the rate, and NaN where fewer
@@ -169,15 +181,20 @@ def equalized_odds(
     >>> equalized_odds(counts, combine="fpr")
     tensor([0.1000, 0.3000], dtype=torch.float64)
     """
-    if combine not in ("worst", "mean", "fpr"):
-        raise ValueError(f"combine={combine!r}: use worst, mean or fpr")
-    false_positives = group_gap(confusion, false_positive_rate, reduction, min_count)
-    if combine == "fpr":
-        return false_positives
     true_positives = group_gap(confusion, true_positive_rate, reduction, min_count)
+    false_positives = group_gap(confusion, false_positive_rate, reduction, min_count)
+    return combined_odds(true_positives, false_positives, combine)
+
+
+def combined_odds(true_positives: Tensor, false_positives: Tensor, combine: Combine) -> Tensor:
+    """The two gaps of `equalized_odds` as one figure, ``[..., C]`` each."""
+    if combine == "worst":
+        return torch.maximum(true_positives, false_positives)
     if combine == "mean":
         return (true_positives + false_positives) / 2
-    return torch.maximum(true_positives, false_positives)
+    if combine == "fpr":
+        return false_positives
+    raise ValueError(f"combine={combine!r}: use worst, mean or fpr")
 
 
 def equal_opportunity(
@@ -242,7 +259,7 @@ def treatment_equality(
     tensor([0.2500, 0.2500], dtype=torch.float64)
     """
 
-    def balance_of(table: Tensor, floor: int) -> Tensor:
+    def balance_of(table: Tensor, floor: Floor) -> Tensor:
         return error_balance(table, balance, floor)
 
     return group_gap(confusion, balance_of, reduction, min_count)
@@ -297,6 +314,6 @@ def _check_range(name: str, values: Tensor, lowest: int, limit: int) -> None:
     if values.device.type != "cpu" or not values.numel():
         return
     low, high = values.aminmax()
-    if low < lowest or high >= limit:
-        wrong = low if low < lowest else high
+    wrong = low if low < lowest else high
+    if wrong < lowest or wrong >= limit:
         raise ValueError(f"{name} holds {wrong.item()}: expected {lowest} to {limit - 1}")

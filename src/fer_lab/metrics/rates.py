@@ -14,6 +14,9 @@ from torch import Tensor
 Average = Literal["none", "macro", "weighted"]
 Balance = Literal["share", "rate_ratio", "count_ratio"]
 
+Floor = int | Tensor
+"""A smallest denominator: one number, or one for each rate."""
+
 
 class OneVsRest(NamedTuple):
     """Counts of each class against the rest, float64 ``[..., C]`` each."""
@@ -37,6 +40,11 @@ class OneVsRest(NamedTuple):
     def false_alarms(self) -> Tensor:
         """False positives."""
         return self.predicted - self.hits
+
+    @property
+    def errors(self) -> Tensor:
+        """Misses and false alarms."""
+        return self.misses + self.false_alarms
 
 
 def one_vs_rest(confusion: Tensor) -> OneVsRest:
@@ -69,7 +77,7 @@ def accuracy(confusion: Tensor) -> Tensor:
     return counts.hits.sum(-1) / counts.total[..., 0]
 
 
-def true_positive_rate(confusion: Tensor, min_count: int = 0) -> Tensor:
+def true_positive_rate(confusion: Tensor, min_count: Floor = 0) -> Tensor:
     """``P(ŷ = y | y)``, the recall of each class, ``[..., C, C] -> [..., C]`` in [0, 1].
 
     Args:
@@ -83,7 +91,7 @@ def true_positive_rate(confusion: Tensor, min_count: int = 0) -> Tensor:
     return _rate(counts.hits, counts.positives, min_count)
 
 
-def false_positive_rate(confusion: Tensor, min_count: int = 0) -> Tensor:
+def false_positive_rate(confusion: Tensor, min_count: Floor = 0) -> Tensor:
     """``P(ŷ = y | not y)`` of each class, ``[..., C, C] -> [..., C]`` in [0, 1].
 
     Args:
@@ -94,7 +102,7 @@ def false_positive_rate(confusion: Tensor, min_count: int = 0) -> Tensor:
     return _rate(counts.false_alarms, counts.negatives, min_count)
 
 
-def selection_rate(confusion: Tensor, min_count: int = 0) -> Tensor:
+def selection_rate(confusion: Tensor, min_count: Floor = 0) -> Tensor:
     """``P(ŷ = y)``, the share of predictions, ``[..., C, C] -> [..., C]`` in [0, 1].
 
     Args:
@@ -105,7 +113,7 @@ def selection_rate(confusion: Tensor, min_count: int = 0) -> Tensor:
     return _rate(counts.predicted, counts.total, min_count)
 
 
-def error_balance(confusion: Tensor, balance: Balance = "share", min_count: int = 0) -> Tensor:
+def error_balance(confusion: Tensor, balance: Balance = "share", min_count: Floor = 0) -> Tensor:
     """How the errors about each class divide into misses and false alarms.
 
     Args:
@@ -126,14 +134,14 @@ def error_balance(confusion: Tensor, balance: Balance = "share", min_count: int 
     counts = one_vs_rest(confusion)
     misses, false_alarms = counts.misses, counts.false_alarms
     if balance == "share":
-        values = misses / (misses + false_alarms)
+        values = misses / counts.errors
     elif balance == "count_ratio":
         values = _rate(misses, false_alarms)
     elif balance == "rate_ratio":
         values = _rate(_rate(misses, counts.positives), _rate(false_alarms, counts.negatives))
     else:
         raise ValueError(f"balance={balance!r}: use share, rate_ratio or count_ratio")
-    return values.masked_fill(misses + false_alarms < min_count, torch.nan)
+    return values.masked_fill(counts.errors < min_count, torch.nan)
 
 
 def precision(confusion: Tensor) -> Tensor:
@@ -186,7 +194,7 @@ def mean_class_accuracy(confusion_matrix: Tensor) -> Tensor:
     return true_positive_rate(confusion_matrix).nanmean(-1)
 
 
-def _rate(numerator: Tensor, denominator: Tensor, min_count: int = 0) -> Tensor:
+def _rate(numerator: Tensor, denominator: Tensor, min_count: Floor = 0) -> Tensor:
     """Divide; NaN where the denominator is 0, NaN or below ``min_count``."""
     defined = (denominator > 0) & (denominator >= min_count)
     return torch.where(defined, numerator / denominator, torch.nan)

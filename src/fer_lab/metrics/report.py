@@ -11,10 +11,11 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from fer_lab.errors import ConfigError
-from fer_lab.metrics.aggregation import nanmax
 from fer_lab.metrics.breakdown import Breakdown
-from fer_lab.metrics.document import DIFFERENCES, collapsed, document, worst_group
+from fer_lab.metrics.cells import joint_cells
+from fer_lab.metrics.document import document, scalars
 from fer_lab.metrics.functional import group_confusion
+from fer_lab.metrics.headline import Variants
 
 # Combinations of all attributes the state may hold: 8 MB with seven classes.
 _LARGEST_PRODUCT = 20_000
@@ -27,6 +28,7 @@ class FairnessReport(Metric):
         classes: names of the expressions, in the order of their indices.
         groups: ``{attribute: names of its groups}``, in the order of their indices.
         min_count: smallest denominator with which a group enters a gap or is the worst group.
+        variants: which form of the four metrics; the study's by default.
         **kwargs: what `torchmetrics.Metric` takes.
 
     The state counts samples over the product of all attributes, each with a slot for unknown.
@@ -54,12 +56,14 @@ class FairnessReport(Metric):
         classes: Sequence[str],
         groups: Mapping[str, Sequence[str]],
         min_count: int = 30,
+        variants: Variants | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.classes = tuple(classes)
         self.groups = {attribute: tuple(names) for attribute, names in groups.items()}
         self.min_count = min_count
+        self.variants = variants or Variants()
         slots = prod(len(names) + 1 for names in self.groups.values())
         if slots > _LARGEST_PRODUCT:
             listed = ", ".join(f"{name} ({len(names)})" for name, names in self.groups.items())
@@ -108,23 +112,7 @@ class FairnessReport(Metric):
         the values skipped on the way, ``collapsed`` is 1 for a model that predicts two classes
         or fewer (one, if there are only two): its small gaps mean nothing.
         """
-        breakdown = self._breakdown()
-        scalars = {name: value for name, value in breakdown.figures().items() if not value.ndim}
-        worst = []
-        for attribute, names in self.groups.items():
-            known = breakdown.known(attribute)
-            for name, difference in DIFFERENCES.items():
-                scalars[f"fairness/{attribute}/{name}"] = difference(
-                    known, min_count=self.min_count
-                )
-            lowest = worst_group(names, known, self.min_count)["accuracy"]
-            worst.append(torch.nan if lowest is None else lowest)
-            scalars[f"fairness/{attribute}/worst_group_accuracy"] = _scalar(worst[-1])
-        scalars["worst_group_accuracy"] = -nanmax(-_scalar(worst or [torch.nan]))
-        undefined = sum(int(values.isnan().sum()) for values in breakdown.values().values())
-        scalars["fairness/undefined"] = _scalar(undefined)
-        scalars["collapsed"] = _scalar(collapsed(breakdown.whole))
-        return scalars
+        return scalars(self._breakdown())
 
     def report(self, samples: int = 1000, level: float = 0.95, seed: int = 0) -> dict[str, Any]:
         """Everything, with intervals, nulls and counts, ready for JSON (None where undefined).
@@ -149,8 +137,5 @@ class FairnessReport(Metric):
         return document(breakdown, samples, level, seed)
 
     def _breakdown(self) -> Breakdown:
-        return Breakdown(self.confusion.cpu(), self.classes, self.groups, self.min_count)
-
-
-def _scalar(value: float | list[float]) -> Tensor:
-    return torch.tensor(value, dtype=torch.float64)
+        cells = joint_cells(self.confusion, self.classes, self.groups)
+        return Breakdown(cells, self.min_count, self.variants)

@@ -11,13 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-Statistic = Callable[[Tensor], Tensor]
+from fer_lab.metrics.permutation import chunks, permuted_tables
 
-# Numbers in the tables of one chunk: bounds the memory (16 MB) and keeps it near the cache.
-_CHUNK_CELLS = 2_000_000
+Statistic = Callable[[Tensor], Tensor]
 
 # Equal gaps reached over different groups differ in their last bits.
 _TIE = 1e-12
@@ -175,95 +173,27 @@ def nulls(values: Tensor, draws: Tensor) -> list[Null]:
     return [Null(*row) for row in rows]
 
 
-def bootstrap_tables(counts: Tensor, samples: int, rng: np.random.Generator) -> Iterator[Tensor]:
+def bootstrap_tables(
+    counts: Tensor, samples: int, rng: np.random.Generator, width: float = 1.0
+) -> Iterator[Tensor]:
     """Tables of the same number of samples drawn with replacement, in chunks ``[S, *shape]``.
 
     Args:
         counts: the observed table, any shape.
         samples: number of tables in all.
         rng: where the draws come from.
+        width: numbers that will be made of each number of a table, which bounds the chunks.
     """
-    table = _as_array(counts)
+    table = counts.detach().cpu().long().numpy()
     cells = table.ravel()
     occupied = np.flatnonzero(cells)
     total = int(cells.sum())
     shares = cells[occupied] / max(total, 1)
-    for size in _chunks(samples, cells.size):
+    for size in chunks(samples, int(cells.size * max(width, 1.0))):
         drawn = np.zeros((size, cells.size), dtype=np.int64)
         if total:
             drawn[:, occupied] = rng.multinomial(total, shares, size=size)
         yield torch.from_numpy(drawn.reshape(size, *table.shape))
-
-
-def permuted_tables(
-    confusion: Tensor, samples: int, rng: np.random.Generator
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Tables after the groups of the samples are permuted: within each label, and over all.
-
-    Both tables of a pair come from one random order of the samples. Cutting the order of each
-    label where the groups' shares of that label end permutes within labels; cutting the order of
-    all samples where the groups end permutes over all. So statistics of the first and of the
-    second kind vary together, as they do for an attribute at random, and may be averaged draw by
-    draw. Only counts are drawn: how many samples of a label each group has after permuting over
-    all, then the predictions in every stretch between two cuts.
-
-    Args:
-        confusion: counts, shape ``[G, C, C]``.
-        samples: number of pairs in all.
-        rng: where the draws come from.
-
-    Yields:
-        Chunks of both kinds, int64 ``[S, G, C, C]`` each.
-    """
-    table = _as_array(confusion)
-    groups, classes, _ = table.shape
-    by_label = table.sum(2).T  # [C, G]
-    cells = table.sum(0)  # [C, C]
-    for size in _chunks(samples, 4 * table.size):
-        shape = (size, classes, groups)
-        permuted = _deal(rng, np.broadcast_to(by_label.sum(1), (size, classes)), by_label.sum(0))
-        cuts = np.concatenate(
-            [np.broadcast_to(by_label, shape).cumsum(-1), permuted.swapaxes(1, 2).cumsum(-1)], -1
-        )
-        order = cuts.argsort(-1, kind="stable")
-        stretches = np.diff(np.take_along_axis(cuts, order, -1), axis=-1, prepend=0)
-        dealt = _deal(rng, np.broadcast_to(cells, (size, classes, classes)), stretches)
-        # Samples up to each cut, back in the order of the cuts, [S, C, 2G, C].
-        below = np.take_along_axis(dealt.cumsum(2), order.argsort(-1)[..., None], 2)
-        within, overall = (
-            np.diff(part, axis=2, prepend=0).swapaxes(1, 2) for part in np.split(below, 2, axis=2)
-        )
-        yield torch.from_numpy(within), torch.from_numpy(overall)
-
-
-def _deal(
-    rng: np.random.Generator, cells: NDArray[np.int64], sizes: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """Deal counted items to hands of given sizes: multivariate hypergeometric draws.
-
-    Args:
-        rng: where the draws come from.
-        cells: how many items of each kind there are, ``[..., K]``.
-        sizes: how many items each hand gets, ``[..., R]``; sums as ``cells`` does.
-
-    Returns:
-        Items of each kind in each hand, ``[..., R, K]``.
-    """
-    remaining = cells.copy()
-    kinds, hands = cells.shape[-1], sizes.shape[-1]
-    dealt = np.empty((*cells.shape[:-1], hands, kinds), dtype=np.int64)
-    for hand in range(hands - 1):
-        wanted = np.broadcast_to(sizes[..., hand], cells.shape[:-1]).copy()
-        others = remaining.sum(-1)
-        for kind in range(kinds - 1):
-            others -= remaining[..., kind]
-            drawn = rng.hypergeometric(remaining[..., kind], others, wanted)
-            dealt[..., hand, kind] = drawn
-            wanted -= drawn
-        dealt[..., hand, -1] = wanted
-        remaining -= dealt[..., hand, :]
-    dealt[..., -1, :] = remaining
-    return dealt
 
 
 def _scalar_statistic(confusion: Tensor, statistic: Statistic) -> tuple[Tensor, Statistic]:
@@ -281,15 +211,3 @@ def _scalar_statistic(confusion: Tensor, statistic: Statistic) -> tuple[Tensor, 
         copies.double().cpu(), value.expand(3), equal_nan=True
     )
     return value, statistic if takes_batches else one_by_one
-
-
-def _as_array(counts: Tensor) -> NDArray[np.int64]:
-    return counts.detach().cpu().long().numpy()
-
-
-def _chunks(samples: int, cells: int) -> Iterator[int]:
-    if samples < 1:
-        raise ValueError(f"samples={samples}: at least one draw is needed")
-    largest = max(1, _CHUNK_CELLS // max(cells, 1))
-    for start in range(0, samples, largest):
-        yield min(largest, samples - start)

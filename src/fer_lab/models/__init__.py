@@ -6,9 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fer_lab.models.classifier import Classifier
-    from fer_lab.models.convnets import BaselineCNN, MobileNetV1, ResNet50, TimmClassifier
+    from fer_lab.models.convnets import (
+        BaselineCNN,
+        MobileNetV1,
+        ResNet50,
+        TimmClassifier,
+        Xception,
+    )
 
-__all__ = ["BaselineCNN", "Classifier", "MobileNetV1", "ResNet50", "TimmClassifier"]
+__all__ = ["BaselineCNN", "Classifier", "MobileNetV1", "ResNet50", "TimmClassifier", "Xception"]
 
 _HOMES = {
     "BaselineCNN": "fer_lab.models.convnets",
@@ -16,6 +22,7 @@ _HOMES = {
     "MobileNetV1": "fer_lab.models.convnets",
     "ResNet50": "fer_lab.models.convnets",
     "TimmClassifier": "fer_lab.models.convnets",
+    "Xception": "fer_lab.models.convnets",
 }
 
 

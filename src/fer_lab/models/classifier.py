@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from fer_lab.data.selection import plain
 from fer_lab.errors import ConfigError, TrainingDivergedError
 from fer_lab.losses import cross_entropy, sample_cross_entropy
+from fer_lab.models.checkpoints import MODEL_CLASS
 from fer_lab.models.epoch_figures import EvaluationFigures, TrainingFigures, training_means
 from fer_lab.models.optimization import (
     build_optimizer,
@@ -62,6 +63,8 @@ class Classifier(pl.LightningModule):
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     attribution_method: ClassVar[Literal["gradcam", "hirescam"]] = "gradcam"
+    # Pixels of the image's side that convolutions without padding cut off.
+    unpadded: ClassVar[int] = 0
 
     _scale: Tensor
     _shift: Tensor
@@ -138,7 +141,8 @@ class Classifier(pl.LightningModule):
     @property
     def attribution_layer(self) -> str:
         """The last spatial module whose grid has at least 7×7 cells at ``image_size``."""
-        fine = [path for path, factor in self.stages if -(-self.image_size // factor) >= MIN_GRID]
+        side = self.image_size - self.unpadded
+        fine = [path for path, factor in self.stages if -(-side // factor) >= MIN_GRID]
         if not fine:
             raise ConfigError(
                 f"{type(self).__name__} has no layer with a grid of {MIN_GRID}×{MIN_GRID} "
@@ -151,9 +155,13 @@ class Classifier(pl.LightningModule):
     def forward(self, image: Tensor) -> Tensor:
         """Logits ``[B, C]`` of images ``[B, 3, H, W]`` with values in [0, 1]."""
         # Convolutions on a CPU take half the time (evaluation) in this memory format.
-        normalised = torch.addcmul(self._shift, image, self._scale)
-        logits: Tensor = self.backbone(normalised.contiguous(memory_format=torch.channels_last))
+        normalised = self.normalise(image).contiguous(memory_format=torch.channels_last)
+        logits: Tensor = self.backbone(normalised)
         return logits
+
+    def normalise(self, image: Tensor) -> Tensor:
+        """Images in [0, 1] as the backbone takes them: minus ``mean``, over ``std``."""
+        return torch.addcmul(self._shift, image, self._scale)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of one batch; ``weight`` [B] is used where the batch carries it."""
@@ -246,7 +254,8 @@ class Classifier(pl.LightningModule):
             )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse to save a diverged model; keep the epoch's sums so far."""
+        """Refuse to save a diverged model; keep the model's class and the epoch's sums so far."""
+        checkpoint[MODEL_CLASS] = f"{type(self).__module__}.{type(self).__qualname__}"
         checkpoint["training_figures"] = self._training_figures.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

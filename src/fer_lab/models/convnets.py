@@ -1,4 +1,4 @@
-"""Convolutional backbones: the studies' baseline CNN, MobileNetV1, ResNet-50, and any of timm's."""
+"""Convolutional backbones: the baseline CNN, MobileNetV1, ResNet-50, Xception, any of timm's."""
 
 from __future__ import annotations
 
@@ -100,6 +100,8 @@ class TimmBackbone(Classifier):
         backbone: Any = self.backbone
         found = backbone.feature_info
         rows = found if isinstance(found, list) else found.info
+        if getattr(backbone, "global_pool", None) == "token":
+            rows = rows[:-1]  # after the last block only the class token is read
         return [(f"backbone.{row['module']}", row["reduction"]) for row in rows]
 
     def _arguments(self) -> dict[str, Any]:
@@ -156,6 +158,19 @@ class ResNet50(TimmBackbone):
     image_size = 224
     mean = (0.485, 0.456, 0.406)
     std = (0.229, 0.224, 0.225)
+
+
+class Xception(TimmBackbone):
+    """Xception: 22.9 million parameters with the ImageNet head. 299 px, and others.
+
+    Source: Chollet 2017; timm's ``legacy_xception``.
+    """
+
+    architecture = "legacy_xception"
+    unpadded = 6
+    image_size = 299
+    mean = (0.5, 0.5, 0.5)
+    std = (0.5, 0.5, 0.5)
 
 
 def _three(values: Sequence[float]) -> tuple[float, float, float]:

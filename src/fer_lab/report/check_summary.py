@@ -29,16 +29,20 @@ class Findings:
         duplicates: ``kind``, ``group``, ``distance``, ``across_splits``, ``split``, ``label``,
             ``dataset``, ``id`` and ``path``, a line for each image and kind.
         unreadable: ``id``, ``path`` and ``reason``.
+        unmatched: ``kind``, ``place`` and ``path`` of annotations that are of no image.
         leakage: ``kind``, ``split``, ``other`` and ``images`` of ``split`` with a double there.
         drawn: how many of the faces are drawn, and so not looked through for duplicates.
+        crowded: how many images resemble too many others to be compared with all of these.
     """
 
     counts: pd.DataFrame
     dropped: pd.DataFrame
     duplicates: pd.DataFrame
     unreadable: pd.DataFrame
+    unmatched: pd.DataFrame
     leakage: pd.DataFrame
     drawn: int
+    crowded: int
 
 
 def check_summary(findings: Findings) -> RenderableType:
@@ -55,7 +59,9 @@ def check_summary(findings: Findings) -> RenderableType:
                 parts.append(_crossed(here, "group", title))
     parts.append(_dropped(findings.dropped))
     if len(findings.unreadable):
-        parts.append(_unreadable(findings.unreadable))
+        parts.append(_listed("Unreadable files", findings.unreadable, "reason"))
+    if len(findings.unmatched):
+        parts.append(_listed("Annotations of no image", findings.unmatched, "place"))
     parts += _duplicates(findings)
     return Group(*(piece for part in parts for piece in (part, Text())))
 
@@ -102,12 +108,13 @@ def _dropped(dropped: pd.DataFrame) -> RenderableType:
     return table
 
 
-def _unreadable(unreadable: pd.DataFrame) -> RenderableType:
-    shown = unreadable.head(_FILES_SHOWN)
-    more = len(unreadable) - len(shown)
-    lines: list[Text] = [Text("Unreadable files", style="bold")]
-    for path, reason in zip(shown["path"], shown["reason"], strict=True):
-        lines.append(Text(f"{printable(reason)}: {printable(path)}", overflow="fold"))
+def _listed(title: str, table: pd.DataFrame, about: str) -> RenderableType:
+    """The first paths of a table, behind what is said about each."""
+    shown = table.head(_FILES_SHOWN)
+    more = len(table) - len(shown)
+    lines = [Text(title, style="bold")]
+    for path, words in zip(shown["path"], shown[about], strict=True):
+        lines.append(Text(f"{printable(words)}: {printable(path)}", overflow="fold"))
     if more:
         lines.append(Text(f"and {count(more)} more"))
     return Group(*lines)
@@ -124,6 +131,13 @@ def _duplicates(findings: Findings) -> list[RenderableType]:
         )
     if not files:
         return parts
+    if findings.crowded:
+        parts.append(
+            Text(
+                f"{count(findings.crowded)} images resemble too many others to be compared with all"
+                " of them: near duplicates among these may be missing."
+            )
+        )
     found = findings.duplicates
     if found.empty:
         return [*parts, Text(f"No duplicates among {count(files)} images.")]

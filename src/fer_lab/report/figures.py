@@ -79,7 +79,7 @@ def confusion_figure(facts: Facts) -> Figure:
     counts = np.array(facts["confusion"])
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     classes = [figure_label(c) for c in facts["classes"]]
-    figure = _figure(0.62 * len(classes) + 1.9)
+    figure = page_figure(0.62 * len(classes) + 1.9)
     axes = figure.add_subplot()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     small = 9 if len(classes) <= 8 else 7
@@ -100,7 +100,7 @@ def confusion_figure(facts: Facts) -> Figure:
     bar = figure.colorbar(image, ax=axes, shrink=0.8, pad=0.02)
     bar.set_label("share of the true class", fontsize=9)
     bar.ax.tick_params(labelsize=8)
-    _title(axes, f"Confusion, {split_title(facts['split']).lower()} set")
+    panel_title(axes, f"Confusion, {split_title(facts['split']).lower()} set")
     return figure
 
 
@@ -130,7 +130,7 @@ def group_accuracy_figure(facts: Facts) -> Figure:
             range(len(part["groups"])), [figure_label(g) for g in part["groups"]], fontsize=9
         )
         axes.set(xlim=(0, 1), ylim=(len(part["groups"]) - 0.4, -0.6))
-        _title(axes, _attribute_title(attribute, part))
+        panel_title(axes, _attribute_title(attribute, part))
     _below(panels, "accuracy with interval; dashed: all faces")
     return figure
 
@@ -161,7 +161,7 @@ def fairness_figure(facts: Facts) -> Figure:
         titles = [row.title for row in rows[attribute]]
         axes.set_yticks(range(len(titles)), titles, fontsize=9)
         axes.set_ylim(len(titles) - 0.4, -0.6)
-        _title(axes, _attribute_title(attribute, part))
+        panel_title(axes, _attribute_title(attribute, part))
     for axes in panels:
         axes.set_xlim(0, reach * 1.04)
     _below(panels, "gap between groups; grey: shuffled groups (mean, 95 %); filled point: p < 0.05")
@@ -178,7 +178,7 @@ def curves_figure(history: pd.DataFrame) -> Figure:
     if not chosen:
         raise DataError("the history has no curves", where="metrics/history.csv")
     across = 2 if len(chosen) == 4 else len(chosen)
-    figure = _figure(2.8 * len(chosen) / across)
+    figure = page_figure(2.8 * len(chosen) / across)
     panels = np.ravel(figure.subplots(len(chosen) // across, across))
     colors = (BLUE, ORANGE, RED, GREEN, PURPLE, SKY)
     for axes, (title, part) in zip(panels, chosen, strict=True):
@@ -201,7 +201,7 @@ def curves_figure(history: pd.DataFrame) -> Figure:
         if len(history) == 1:
             axes.set_xlim(history["epoch"].iloc[0] - 1, history["epoch"].iloc[0] + 1)
         axes.grid(alpha=0.3)
-        _title(axes, title)
+        panel_title(axes, title)
     return figure
 
 
@@ -252,7 +252,8 @@ def _attribute_title(attribute: str, facts: Mapping[str, Any]) -> str:
     return figure_label(f"{attribute} ({inferred})" if inferred else attribute, longest=70)
 
 
-def _figure(height: float) -> Figure:
+def page_figure(height: float) -> Figure:
+    """An empty figure as wide as a page, ``height`` inches high."""
     return Figure(figsize=(PAGE_WIDTH, height), dpi=150, layout="constrained")
 
 
@@ -260,7 +261,7 @@ def _panels(sizes: list[int], row: float) -> tuple[Figure, list[Axes]]:
     """Panels one below the other, each as high as its rows need."""
     if not sizes:
         raise DataError("no attribute is audited", where="attributes")
-    figure = _figure(sum(row * (size + 0.2) + 0.4 for size in sizes) + 0.4)
+    figure = page_figure(sum(row * (size + 0.2) + 0.4 for size in sizes) + 0.4)
     grid = figure.subplots(
         len(sizes), 1, squeeze=False, gridspec_kw={"height_ratios": [s + 0.2 for s in sizes]}
     )
@@ -277,7 +278,8 @@ def _interval(
     axes.plot(facts["value"], row, marker=marker, color=BLUE, markerfacecolor=face, markersize=6)
 
 
-def _title(axes: Axes, text: str) -> None:
+def panel_title(axes: Axes, text: str) -> None:
+    """Put a title above a panel's left end, and open the panel at the top and the right."""
     axes.set_title(text, fontsize=10, loc="left")
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,21 +12,11 @@ from markupsafe import Markup
 
 from fer_lab.files import atomic_path
 from fer_lab.report.figures import write_figures
+from fer_lab.report.html import data_uri, page_environment
 from fer_lab.report.run import Run
-from fer_lab.report.sections import SECTIONS, without_secrets
+from fer_lab.report.sections import sections_of, without_secrets
 from fer_lab.report.tables import COLLAPSED, SIGNIFICANT
-from fer_lab.report.wording import (
-    INCOMPLETE,
-    count,
-    duration,
-    interval,
-    moment,
-    name,
-    number,
-    probability,
-    why,
-    worst_group,
-)
+from fer_lab.report.wording import INCOMPLETE, duration, moment, why
 
 
 @dataclass(frozen=True)
@@ -65,25 +54,11 @@ def page(run: Run, figures: Sequence[Path] = ()) -> str:
         run: the run.
         figures: PNG files that are put into the page; a figure is known by its file's stem.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("fer_lab.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "number": number,
-        "interval": interval,
-        "probability": probability,
-        "count": count,
-        "name": name,
-        "worst_group": worst_group,
-    }
+    environment = page_environment()
     status = run.status
     macros = environment.get_template("sections.html.j2").make_module(
         {
-            "images": {path.stem: _data_uri(path) for path in figures},
+            "images": {path.stem: data_uri(path) for path in figures},
             "status": status,
             "collapsed": COLLAPSED,
             "significant": SIGNIFICANT,
@@ -98,7 +73,9 @@ def page(run: Run, figures: Sequence[Path] = ()) -> str:
         tags=[str(tag) for tag in record.get("tags") or ()],
         started=moment(record.get("started")),
         duration=duration((record.get("durations") or {}).get("total")),
-        sections={title: _section(build, run, macros, title) for title, build in SECTIONS.items()},
+        sections={
+            title: _section(build, run, macros, title) for title, build in sections_of(run).items()
+        },
     )
 
 
@@ -113,7 +90,3 @@ def _section(
         return Section(getattr(macros, title)(build(run)))
     except (*INCOMPLETE, jinja2.UndefinedError) as error:
         return Section(Markup(), without_secrets(why(error)))
-
-
-def _data_uri(path: Path) -> str:
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii")

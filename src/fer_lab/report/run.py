@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import socket
@@ -176,31 +175,12 @@ class Run:
         """The trained model, on the CPU and in evaluation mode.
 
         Raises:
-            DataError: if there is no checkpoint, the configuration names no model class, or the
-                two do not fit.
+            DataError: if there is no checkpoint, no model class is named, or the two do not fit.
         """
-        checkpoint = self.checkpoint(which)
+        from fer_lab.models.checkpoints import load_checkpoint
+
         target = self.config.get("model", {}).get("_target_")
-        import torch
-        from pytorch_lightning import LightningModule
-
-        def load(path: Path) -> LightningModule:
-            module, _, name = str(target).rpartition(".")
-            model_class = getattr(importlib.import_module(module), name)
-            if not issubclass(model_class, LightningModule):
-                raise TypeError(f"{target} is not a LightningModule")
-            content = torch.load(path, map_location="cpu", weights_only=True)
-            # The checkpoint holds every weight; a pretrained file must not be fetched again.
-            initial = (
-                {"weights": "random"} if "weights" in content.get("hyper_parameters", {}) else {}
-            )
-            model: LightningModule = model_class.load_from_checkpoint(
-                path, map_location="cpu", weights_only=True, **initial
-            )
-            return model.eval()
-
-        relative = checkpoint.relative_to(self.path).as_posix()
-        return self._read(relative, load, f"model._target_ is {target}")
+        return load_checkpoint(self.checkpoint(which), target)
 
     def _once(self, name: str, reader: Callable[[Path], _T], hint: str) -> _T:
         if name not in self._kept:

@@ -10,9 +10,11 @@ from typing import Any
 from fer_lab.data.vocabulary import REGIONS
 from fer_lab.errors import DataError
 from fer_lab.report.run import Facts, Run
-from fer_lab.report.tables import METRIC_TITLES, SIGNIFICANT, gap_rows, region_rows
+from fer_lab.report.tables import METRIC_TITLES, SIGNIFICANT, chance, gap_rows, region_rows
 from fer_lab.report.wording import (
+    class_words,
     inferred_label,
+    inferred_note,
     is_number,
     method_title,
     moment,
@@ -60,6 +62,12 @@ def _headline(run: Run) -> Mapping[str, Any]:
                 ("F1, macro", "f1_macro"),
                 ("F1, weighted", "f1_weighted"),
             )
+        ],
+        "chance": chance(facts["confusion"]),
+        "notes": [
+            note
+            for note in (inferred_note(facts["attributes"]), *(facts.get("messages") or ()))
+            if note
         ],
         "worst": facts["worst_group"] or {},
         "bias": facts["bias"],
@@ -144,6 +152,7 @@ def _fairness(run: Run) -> Mapping[str, Any]:
                 "metrics": [METRIC_TITLES.get(metric, name(metric)) for metric in part["metrics"]],
                 "largest": [gap["value"] for gap in part["metrics"].values()],
                 "left_out": left_out,
+                "classes": class_words(run.record),
                 "dpd": part["dpd"]["value"],
                 "eod": part["eod"]["value"],
             }
@@ -238,7 +247,7 @@ def _environment(run: Run) -> Mapping[str, Any]:
         "images_per_second": record.get("images_per_second"),
         "versions": record.get("versions") or {},
         "wandb": {k: v for k, v in (record.get("wandb") or {}).items() if v},
-        "resume": f"fer-lab {shlex.join([task, f'resume={run.path}'])}",
+        "resume": f"fer-lab train {shlex.join([f'resume={run.path}'])}" if task == "train" else "",
         "load": f"fer_lab.load_run({str(run.path)!r})",
     }
 
@@ -254,3 +263,13 @@ SECTIONS: dict[str, Callable[[Run], Mapping[str, Any]]] = {
     "configuration": _configuration,
     "environment": _environment,
 }
+
+
+def sections_of(run: Run) -> dict[str, Callable[[Run], Mapping[str, Any]]]:
+    """The sections that a run of its kind can have something for."""
+    left_out = set()
+    if run.record.get("task") == "evaluate":
+        left_out.add("curves")
+    if run.record.get("predictions"):  # a file of predictions has no model to explain
+        left_out.add("explanation")
+    return {title: build for title, build in SECTIONS.items() if title not in left_out}

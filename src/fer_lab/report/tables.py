@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +15,11 @@ from fer_lab.report.run import Facts, Run
 from fer_lab.report.wording import (
     INCOMPLETE,
     MISSING,
+    class_words,
     count,
     dropped,
     inferred_label,
+    inferred_note,
     interval,
     is_number,
     method_title,
@@ -80,6 +82,16 @@ class RegionRow:
     present: int
     lift_rank: int
     ior_rank: int
+
+
+def chance(confusion: Sequence[Sequence[int]]) -> float | None:
+    """The accuracy of always naming the largest class, in [0, 1]; None without samples.
+
+    >>> chance([[5, 1], [2, 0]])
+    0.75
+    """
+    sizes = [sum(row) for row in confusion]
+    return max(sizes) / sum(sizes) if any(sizes) else None
 
 
 def gap_rows(facts: Mapping[str, Any], min_count: int) -> list[GapRow]:
@@ -150,28 +162,32 @@ def _parts(run: Run) -> Iterator[RenderableType]:
         yield Text("No metrics: the run ended before a validation or test set was evaluated.")
         return
     try:
-        yield from list(_metrics(run.metrics_of(split)))
+        yield from list(_metrics(run.metrics_of(split), class_words(run.record)))
     except INCOMPLETE as error:
         yield Text(f"The metrics cannot be shown: {why(error)}.", style="red")
     yield Text("")
-    try:
-        yield _regions(run.explanation)
-    except INCOMPLETE as error:
-        yield Text(f"No explanation: {why(error)}.")
+    if not run.record.get("predictions"):  # a file of predictions has no model to explain
+        try:
+            yield _regions(run.explanation)
+        except INCOMPLETE as error:
+            yield Text(f"No explanation: {why(error)}.")
     set_aside = dropped(run.record)
     if set_aside:
         yield Text(f"Set aside while reading: {set_aside}.")
 
 
-def _metrics(facts: Facts) -> Iterator[RenderableType]:
+def _metrics(facts: Facts, classes: str) -> Iterator[RenderableType]:
     if facts["collapsed"]:
         yield Text(f"WARNING  {COLLAPSED}", style="bold yellow")
     yield _headline(facts)
+    notes = [inferred_note(facts["attributes"]), *map(printable, facts.get("messages") or ())]
+    for note in filter(None, notes):
+        yield Text(note)
     yield Text("")
     yield from _gaps(facts)
     level = f"{facts['level']:.0%}"
     yield Text(
-        f"A gap is the largest over expressions, 0 is none; {level} intervals. null: mean and "
+        f"A gap is the largest over {classes}, 0 is none; {level} intervals. null: mean and "
         f"95th percentile of the gap when groups are shuffled; * p < {SIGNIFICANT}.",
         style="dim",
     )
@@ -189,6 +205,8 @@ def _headline(facts: Facts) -> Table:
         ("f1_macro", "F1, macro"),
     ):
         table.add_row(title, number(facts[key]["value"]), interval(facts[key]), "")
+    by_chance = number(chance(facts["confusion"]))
+    table.add_row("By chance", by_chance, "", "the largest class as every answer")
     worst, bias = facts["worst_group"], facts["bias"]
     table.add_row(
         "Worst group", number((worst or {}).get("accuracy")), "", Text(worst_group(worst))

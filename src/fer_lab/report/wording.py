@@ -117,6 +117,22 @@ def inferred_label(facts: Mapping[str, Any]) -> str | None:
     return f"inferred by {printable(facts.get('source'))}" if facts.get("inferred") else None
 
 
+def inferred_note(attributes: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """Which of a split's attributes nobody annotated, as a sentence, or None.
+
+    >>> inferred_note({"gender": {"inferred": True, "source": "deepface"}})
+    'Inferred, not annotated: gender (by deepface). Errors of the inference move every gap.'
+    """
+    named = [
+        f"{name(attribute)} (by {printable(part.get('source'))})"
+        for attribute, part in attributes.items()
+        if part.get("inferred")
+    ]
+    if not named:
+        return None
+    return f"Inferred, not annotated: {', '.join(named)}. Errors of the inference move every gap."
+
+
 def why(error: BaseException) -> str:
     """What is wrong with facts that raised one of `INCOMPLETE`, as part of a sentence."""
     if isinstance(error, DataError):
@@ -147,8 +163,19 @@ def worst_group(facts: Mapping[str, Any] | None) -> str:
     """
     if not facts or facts.get("group") is None:
         return "no group is large enough"
-    attribute = f"{name(facts['attribute'])} = " if facts.get("attribute") else ""
+    inferred = " (inferred)" if facts.get("inferred") else ""
+    attribute = f"{name(facts['attribute'])}{inferred} = " if facts.get("attribute") else ""
     return f"{attribute}{name(facts['group'])}, {count(facts.get('count'))} faces"
+
+
+def class_words(record: Mapping[str, Any]) -> str:
+    """What a run tells apart, in words.
+
+    >>> class_words({"target": "expression"}), class_words({"target": "skin_tone"})
+    ('expressions', 'classes of skin tone')
+    """
+    target = record.get("target") or "expression"
+    return "expressions" if target == "expression" else f"classes of {name(target)}"
 
 
 def dropped(record: Mapping[str, Any]) -> str | None:

@@ -12,7 +12,7 @@ import pytest
 from fer_lab.data.manifest import assets, fingerprint, merge
 from fer_lab.data.sources import read
 from fer_lab.data.sources.synthetic import read as read_synthetic
-from fer_lab.data.synthetic import Population, SyntheticReader
+from fer_lab.data.synthetic import Appearance, Population, SyntheticReader
 from fer_lab.data.synthetic.anatomy import UNITS
 from fer_lab.errors import ConfigError, DataError
 
@@ -165,3 +165,31 @@ def test_options_that_cannot_work_are_named(options, named):
     with pytest.raises(ConfigError) as caught:
         read("synthetic", **options)
     assert named in str(caught.value)
+
+
+def test_without_its_difference_an_appearance_is_the_default():
+    far = {"light": [0.3, 0.5], "yaw": 2.0, "scale": [0.9, 1.0], "grey": True}
+    options = {"train": 3, "val": 0, "test": 0, "seed": 5}
+    plain, off, on = (
+        assets(read_synthetic(**options, **more)).readers["synthetic"]
+        for more in ({}, {"appearance": far, "difference": False}, {"appearance": far})
+    )
+    path = "synthetic#1"
+    assert same(plain.read(path, 48), off.read(path, 48))
+    assert plain.key() == off.key()
+    assert not same(plain.read(path, 48), on.read(path, 48))
+
+
+def test_half_a_difference_is_half_way():
+    usual, far = Appearance(), Appearance(light=(0.35, 0.55), yaw=4.0, grey=True)
+    half = far.weakened(0.5)
+    assert half.light == pytest.approx([(0.75 + 0.35) / 2, (1.15 + 0.55) / 2])
+    assert half.yaw == pytest.approx((usual.yaw + 4.0) / 2)
+    assert half.blur == usual.blur
+    assert (far.weakened(0.49).grey, half.grey) == (False, True)
+
+
+@pytest.mark.parametrize("difference", [-0.1, 1.5, "much"])
+def test_a_difference_is_a_share(difference):
+    with pytest.raises(ConfigError, match="cannot stand for difference"):
+        read_synthetic(train=1, val=0, test=0, difference=difference)

@@ -50,7 +50,7 @@ def read(name: str, root: str | os.PathLike[str] | None = None, **options: Any) 
         raise ConfigError(
             f"no dataset {name!r}{_near(name, list(SOURCES))}",
             where="dataset",
-            hint=f"datasets: {', '.join(SOURCES)}",
+            hint=f"datasets: {', '.join(SOURCES)}; one of another name says which by `source`",
         )
     function = import_module(SOURCES[name]).read
     parameters = [each for each in signature(function).parameters.values() if each.name != "root"]
@@ -61,7 +61,7 @@ def read(name: str, root: str | os.PathLike[str] | None = None, **options: Any) 
                 raise ConfigError(
                     f"{name} has no option {option!r}{_near(option, known)}",
                     where=f"dataset.sources.{name}.{option}",
-                    hint=f"options: root, {', '.join(known)}",
+                    hint=f"options: {', '.join(['root', *known])}",
                 )
     return validate(function(root, **options))
 

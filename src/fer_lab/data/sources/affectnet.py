@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 from fer_lab.data.manifest import Assets
 from fer_lab.data.sources import affectnet_csv, affectnet_npy
 from fer_lab.data.sources.annotations import join_labels
-from fer_lab.data.sources.layout import find_root
+from fer_lab.data.sources.layout import find_root, kept_rows, not_its_layout
 from fer_lab.data.vocabulary import GENDERS, UNKNOWN
-from fer_lab.errors import ConfigError, DataError
+from fer_lab.errors import ConfigError
 
 NAME = "affectnet"
 TITLE = "AffectNet"
@@ -105,6 +105,7 @@ def read(
         paths = {_find(folder, name) or folder / name: split for name, split in LISTS.items()}
         table, arrays = affectnet_csv.read_lists(paths, images, EXPRESSION_CODES, NO_EXPRESSION)
     dropped: Counter[str] = Counter()
+    unmatched: pd.DataFrame | None = None
     files = _gender_files(folder) if gender_labels == "auto" else gender_labels
     if files is not None:
         listed = table["image"].drop_duplicates()
@@ -118,17 +119,12 @@ def read(
         genders = table["image"].map(pd.Series(joined.values, listed))
         table["gender"] = pd.Categorical(genders, [*GENDERS, UNKNOWN])
         table["gender_source"] = "annotated"
-        dropped["gender label of no listed image"] = joined.unmatched
+        unmatched = joined.unmatched
+        unmatched.insert(0, "kind", "gender label")
+        dropped["gender label of no listed image"] = len(unmatched)
         dropped["gender label marked as a duplicate"] = joined.duplicates
-    dropped.update(reason for reason in table["reason"] if reason)
-    kept = table[table["reason"] == ""]
-    if kept.empty:
-        counts = "; ".join(f"{reason}: {count}" for reason, count in dropped.items() if count)
-        raise DataError(
-            f"none of AffectNet's {len(table)} rows has a usable image ({counts})",
-            where=f"images below {images}",
-            hint=f"set the folder by `dataset.root=…`; expected in it: {EXPECTED}",
-        )
+    kept, aside = kept_rows(table, TITLE, f"images below {images}", EXPECTED)
+    dropped.update(aside)
     frame = pd.DataFrame(
         {
             "id": f"{NAME}/" + kept["image"],
@@ -141,8 +137,9 @@ def read(
             **{name: kept[name] for name in (*arrays, "gender", "gender_source") if name in kept},
         }
     )
-    beside = Assets(arrays=arrays, dropped=+dropped, roots={NAME: str(folder)})
-    frame.attrs["assets"] = beside
+    frame.attrs["assets"] = Assets(
+        arrays=arrays, dropped=+dropped, roots={NAME: str(folder)}, unmatched=unmatched
+    )
     return frame
 
 
@@ -166,11 +163,7 @@ def _release(folder: Path, release: str) -> str:
     there, needed = (lists, LISTS) if chosen == "csv" else (sets, FOLDERS)
     missing = [name for name in needed if name not in there]
     if missing:
-        raise DataError(
-            f"this is not AffectNet's layout: {' and '.join(missing)} not found",
-            where=folder,
-            hint=f"set the folder by `dataset.root=…`; expected in it: {EXPECTED}",
-        )
+        raise not_its_layout(TITLE, missing, folder, EXPECTED)
     return chosen
 
 

@@ -13,14 +13,15 @@ from numpy.typing import NDArray
 
 from fer_lab.data.sources.layout import (
     ArrayRows,
-    existing_files,
     known_codes,
     normal_paths,
     numbers,
-    read_list,
     set_aside,
+    set_aside_missing,
+    set_aside_repeated,
     unsafe_paths,
 )
+from fer_lab.data.sources.lists import read_list
 
 BOX = ("face_x", "face_y", "face_width", "face_height")
 COLUMNS = (
@@ -68,11 +69,8 @@ def read_lists(
         ],
         ignore_index=True,
     )
-    set_aside(table, table["image"].duplicated().to_numpy(), "listed twice, kept once")
-    listed = (table["reason"] == "").to_numpy()
-    missing = listed.copy()
-    missing[listed] = ~existing_files(images, table["image"][listed])
-    set_aside(table, missing, "image missing")
+    set_aside_repeated(table, ["image"], "code")
+    set_aside_missing(table, images)
     return table, {"box": boxes.array(), "landmarks": points.array()}
 
 
@@ -99,7 +97,7 @@ def _read_part(
     for code in unwanted:
         set_aside(table, (table["code"] == code).to_numpy(), f"expression {codes[code]}")
     set_aside(table, unsafe_paths(table["image"]), "path outside the folder of images")
-    malformed = np.zeros(len(part), dtype=bool)
+    malformed = (table["code"] < 0).to_numpy(copy=True)
     box = np.empty((len(part), len(BOX)))
     for place, name in enumerate(BOX):
         box[:, place], wrong = numbers(part[name])

@@ -64,7 +64,7 @@ def _read_set(
     there = set(file_names(annotations))
     images = {
         stem: file
-        for file in file_names(root / name / "images")
+        for file in sorted(file_names(root / name / "images"))
         for stem, dot, suffix in [file.rpartition(".")]
         if (dot + suffix).lower() in _SUFFIXES
     }
@@ -158,7 +158,10 @@ def _header(content: bytes) -> tuple[np.dtype[Any], tuple[int, ...], Literal["C"
 
 def _text(array: NDArray[Any]) -> str:
     value = array.item()
-    return value.decode("ascii") if isinstance(value, bytes) else str(value)
+    text = value.decode("ascii") if isinstance(value, bytes) else str(value)
+    if not text.strip():
+        raise ValueError("an empty text")
+    return text
 
 
 def _number(array: NDArray[Any]) -> float:

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fer_lab.data.sources.layout import base_names, normal_paths, read_list, refuse_codes
+from fer_lab.data.sources.layout import base_names, normal_paths, refuse_codes
+from fer_lab.data.sources.lists import read_list
 from fer_lab.data.vocabulary import UNKNOWN
 from fer_lab.errors import ConfigError, DataError
 
@@ -25,12 +26,12 @@ class Joined:
 
     Attributes:
         values: one a image; ``unknown`` where no row speaks of it.
-        unmatched: rows that speak of no image.
+        unmatched: ``place`` and ``path`` of the rows that speak of no image.
         duplicates: rows skipped because they are marked as duplicates.
     """
 
     values: NDArray[np.object_]
-    unmatched: int
+    unmatched: pd.DataFrame
     duplicates: int
 
 
@@ -92,12 +93,13 @@ def join_labels(
                     }
                 )
             )
-    table = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=["path"])
+    table = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=["path", "place"])
     position = _positions(images, table, option)
     found = position >= 0
     values = np.full(len(images), UNKNOWN, dtype=object)
     values[position[found]] = table["value"].to_numpy(dtype=object)[found]
-    return Joined(values, unmatched=int((~found).sum()), duplicates=skipped)
+    unmatched = table.loc[~found, ["place", "path"]].reset_index(drop=True)
+    return Joined(values, unmatched=unmatched, duplicates=skipped)
 
 
 def _positions(images: pd.Series, table: pd.DataFrame, option: str) -> NDArray[np.int64]:

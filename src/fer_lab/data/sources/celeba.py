@@ -10,8 +10,8 @@ Citation: Liu, Luo, Wang, Tang, "Deep Learning Face Attributes in the Wild", ICC
 
 from __future__ import annotations
 
+import logging
 import os
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,14 +21,17 @@ import pandas as pd
 
 from fer_lab.data.assets import Assets
 from fer_lab.data.sources.layout import (
-    existing_files,
     find_root,
+    kept_rows,
     normal_paths,
+    not_its_layout,
     refuse_codes,
     set_aside,
+    set_aside_missing,
+    set_aside_repeated,
     unsafe_paths,
 )
-from fer_lab.data.sources.lines import read_words
+from fer_lab.data.sources.lists import read_words
 from fer_lab.data.vocabulary import GENDERS, UNKNOWN
 from fer_lab.errors import DataError
 
@@ -47,6 +50,8 @@ EXPECTED = f"{ATTRIBUTES}, {PARTITION} and the folder {IMAGES}/"
 
 # Where the lists and images lie in the download and in copies of it.
 _PLACES = ("", "Anno", "Eval", "Img")
+
+_log = logging.getLogger(__name__)
 
 
 def read(
@@ -73,11 +78,7 @@ def read(
     lists = {name: find_in(folder, name) for name in (ATTRIBUTES, PARTITION, IMAGES)}
     missing = [name for name, path in lists.items() if path is None]
     if missing:
-        raise DataError(
-            f"this is not CelebA's layout: {' and '.join(missing)} not found",
-            where=folder,
-            hint=f"set the folder by `dataset.root=…`; expected in it: {EXPECTED}",
-        )
+        raise not_its_layout(TITLE, missing, folder, EXPECTED)
     images = lists[IMAGES] or folder / IMAGES
     table = read_annotations(folder)
     set_aside(table, (table["split"] == "").to_numpy(), "no partition")
@@ -85,19 +86,8 @@ def read(
         mapped = read_mapping(Path(exclude).expanduser())["file"]
         listed = table["image"].isin(mapped).to_numpy()
         set_aside(table, listed, "image of CelebAMask-HQ")
-    listed = (table["reason"] == "").to_numpy()
-    absent = listed.copy()
-    absent[listed] = ~existing_files(images, table["image"][listed])
-    set_aside(table, absent, "image missing")
-    dropped = Counter(reason for reason in table["reason"] if reason)
-    kept = table[table["reason"] == ""].drop(columns="reason").reset_index(drop=True)
-    if kept.empty:
-        counts = "; ".join(f"{reason}: {count}" for reason, count in dropped.items())
-        raise DataError(
-            f"none of CelebA's {len(table)} images is usable ({counts})",
-            where=f"images below {images}",
-            hint=f"set the folder by `dataset.root=…`; expected in it: {EXPECTED}",
-        )
+    set_aside_missing(table, images)
+    kept, dropped = kept_rows(table, TITLE, f"images below {images}", EXPECTED)
     frame = pd.DataFrame(
         {
             "id": f"{NAME}/" + kept["image"],
@@ -129,10 +119,10 @@ def read_annotations(folder: Path) -> pd.DataFrame:
         DataError: for a list that cannot be read or has an unknown code.
     """
     table = read_attributes(find_in(folder, ATTRIBUTES) or folder / ATTRIBUTES)
-    partition = _read_pairs(find_in(folder, PARTITION) or folder / PARTITION, "code")
-    refuse_codes(
-        partition["code"], PARTITION_CODES, name="a partition", place=f"{PARTITION}, line "
-    )
+    listed = find_in(folder, PARTITION) or folder / PARTITION
+    partition = _read_pairs(listed, "code")
+    partition = partition[partition["code"] != ""]
+    refuse_codes(partition["code"], PARTITION_CODES, name="a partition", place=f"{listed}, line ")
     splits = partition.set_index("image")["code"].map(PARTITION_CODES)
     table["split"] = table["image"].map(splits).fillna("")
     identities = find_in(folder, IDENTITIES)
@@ -152,9 +142,11 @@ def read_attributes(path: Path) -> pd.DataFrame:
     Raises:
         DataError: for a list without its two first lines, or a value that is not ±1.
     """
-    names = _attribute_names(path)
+    count, names = _attribute_names(path)
     words = read_words(path, ["image", *names])
     words = words[words.index > 2]
+    if len(words) != count:
+        _log.warning("not whole? %s says it has %s lines and has %s", path, count, len(words))
     columns: dict[str, pd.Series | pd.Categorical[Any]] = {
         "image": normal_paths(words["image"]),
         "reason": pd.Series("", words.index, dtype="str"),
@@ -175,7 +167,7 @@ def read_attributes(path: Path) -> pd.DataFrame:
         table["gender_source"] = "annotated"
     set_aside(table, unsafe_paths(table["image"]), "path outside the folder of images")
     set_aside(table, short, "malformed row")
-    set_aside(table, table["image"].duplicated().to_numpy(), "listed twice, kept once")
+    set_aside_repeated(table, ["image"])
     return table.reset_index(drop=True)
 
 
@@ -205,8 +197,8 @@ def read_mapping(path: Path) -> pd.DataFrame:
     return pd.DataFrame({"number": words["idx"], "file": normal_paths(words["orig_file"])})
 
 
-def _attribute_names(path: Path) -> Sequence[str]:
-    """The names in the second line."""
+def _attribute_names(path: Path) -> tuple[int, Sequence[str]]:
+    """The count in the first line, and the names in the second."""
     try:
         with path.open(encoding="utf-8-sig") as file:
             count, names = file.readline().strip(), file.readline().split()
@@ -218,7 +210,7 @@ def _attribute_names(path: Path) -> Sequence[str]:
             where=f"{path}, lines 1 and 2",
             hint="the layout: a count, then the attributes' names, then `000001.jpg -1 1 …`",
         )
-    return names
+    return int(count), names
 
 
 def _read_pairs(path: Path, name: str) -> pd.DataFrame:

@@ -25,10 +25,18 @@ import numpy as np
 import pandas as pd
 
 from fer_lab.data.manifest import Assets
-from fer_lab.data.sources.layout import base_names, find_root, known_codes, refuse_codes, set_aside
-from fer_lab.data.sources.named_images import OTHER_NAME, files_below, kept_images, named_images
+from fer_lab.data.sources.layout import (
+    base_names,
+    find_root,
+    kept_rows,
+    known_codes,
+    not_its_layout,
+    refuse_codes,
+    set_aside,
+)
+from fer_lab.data.sources.named_images import OTHER_NAME, files_below, named_images
 from fer_lab.data.sources.pixel_csv import WRONG_PIXELS, read_pixel_csv
-from fer_lab.errors import ConfigError, DataError
+from fer_lab.errors import ConfigError
 
 NAME = "ckplus"
 TITLE = "CK+"
@@ -129,7 +137,7 @@ def read(
             table, dropped = _read_folders(place), Counter[str]()
         else:
             table, dropped = _read_sequences(place, _one_of(folder, EMOTIONS), peak_frames)
-        kept, reasons = kept_images(table, TITLE, place, EXPECTED)
+        kept, reasons = kept_rows(table, TITLE, place, EXPECTED)
         dropped.update(reasons)
         frame = pd.DataFrame(
             {
@@ -171,8 +179,8 @@ def _release(folder: Path, release: str) -> tuple[str, Path]:
     chosen = next(iter(found), "") if release == "auto" else release
     if chosen not in found:
         what = {"sequences": IMAGES[0], "folders": "CK+48", "csv": CSV_FILE}
-        missing = what.get(chosen, "cohn-kanade-images, CK+48 and ckextended.csv")
-        raise _not_found(folder, missing)
+        missing = [what[chosen]] if chosen else list(what.values())
+        raise not_its_layout(TITLE, missing, folder, EXPECTED)
     return chosen, found[chosen]
 
 
@@ -180,20 +188,12 @@ def _one_of(folder: Path, names: tuple[str, ...]) -> Path | None:
     return next((folder / name for name in names if (folder / name).is_dir()), None)
 
 
-def _not_found(folder: Path, missing: str) -> DataError:
-    return DataError(
-        f"this is not a layout of CK+: {missing} not found",
-        where=folder,
-        hint=f"set the folder by `dataset.root=…`; expected in it: {EXPECTED}",
-    )
-
-
 def _read_sequences(
     images: Path, emotions: Path | None, peak_frames: int
 ) -> tuple[pd.DataFrame, Counter[str]]:
     """The first and last images of the sequences, and how many sequences are set aside."""
     if emotions is None:
-        raise _not_found(images.parent, EMOTIONS[0])
+        raise not_its_layout(TITLE, [EMOTIONS[0]], images.parent, EXPECTED)
     table = named_images(images, _PATTERN)
     named = table["reason"] == ""
     frames = table[named].assign(
@@ -244,7 +244,7 @@ def _emotions(folder: Path) -> pd.DataFrame:
 def _text(path: Path) -> str:
     """The content of a small file, empty where it cannot be read."""
     try:
-        with path.open(encoding="ascii") as file:
+        with path.open(encoding="utf-8-sig") as file:
             return file.read(100).strip()
     except (OSError, UnicodeDecodeError):
         return ""
@@ -271,18 +271,15 @@ def _read_csv(path: Path, cache_dir: str | os.PathLike[str] | None) -> tuple[pd.
     codes = known_codes(
         content.rows["emotion"], CSV_CODES, name="an emotion", place=f"{path}, line "
     )
-    if content.wrong.all():
-        raise DataError(
-            f"none of the {len(codes)} rows has the pixels of a face",
-            where=path,
-            hint=f"the column pixels has 48 × 48 numbers; expected: {EXPECTED}",
-        )
-    frame = pd.DataFrame(
+    table = pd.DataFrame(
         {
             "id": f"{NAME}/" + content.paths,
             "path": content.paths,
             "label": pd.Series(codes, content.rows.index).map(CSV_CODES),
+            "reason": "",
         }
-    )[~content.wrong].reset_index(drop=True)
-    dropped = Counter({WRONG_PIXELS: int(content.wrong.sum())})
-    return frame, Assets(readers={NAME: content.reader}, dropped=+dropped)
+    )
+    set_aside(table, codes < 0, "malformed row")
+    set_aside(table, content.wrong, WRONG_PIXELS)
+    frame, dropped = kept_rows(table, TITLE, path, EXPECTED)
+    return frame, Assets(readers={NAME: content.reader}, dropped=dropped)

@@ -43,7 +43,8 @@ _log = logging.getLogger(__name__)
 def annotate(manifest: pd.DataFrame, annotations: Sequence[Mapping[str, Any]]) -> Annotated:
     """Join annotations, one after the other.
 
-    What did not match is counted in the ``dropped`` of the manifest's assets.
+    What did not match is counted in ``dropped`` of the manifest's assets, and listed in their
+    ``unmatched``.
 
     Args:
         manifest: of one or several datasets.
@@ -72,15 +73,21 @@ def annotate(manifest: pd.DataFrame, annotations: Sequence[Mapping[str, Any]]) -
         if target is not None:
             with atomic_path(Path(target).expanduser()) as temporary:
                 found.unmatched.to_csv(temporary, index=False)
-    listed = pd.concat([pd.DataFrame(columns=["kind", "place", "path"], dtype="str"), *unmatched])
+    listed = pd.concat([Assets().unmatched, *unmatched], ignore_index=True)
     if annotations:
         beside = assets(manifest)
         manifest = validate(manifest)
         dropped = dict(beside.dropped)
         for name, count in listed["kind"].value_counts().items():
             dropped[f"{name} of no listed image"] = int(count)
-        manifest.attrs["assets"] = Assets(beside.arrays, beside.readers, dropped, beside.roots)
-    return Annotated(manifest, listed.reset_index(drop=True), counts)
+        manifest.attrs["assets"] = Assets(
+            beside.arrays,
+            beside.readers,
+            dropped,
+            beside.roots,
+            pd.concat([beside.unmatched, listed], ignore_index=True),
+        )
+    return Annotated(manifest, listed, counts)
 
 
 def intensity(

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from fer_lab.data.manifest import assets
 from fer_lab.data.sources.annotations import place_rows, several_rows
-from fer_lab.data.sources.layout import base_names, normal_paths, read_list
+from fer_lab.data.sources.layout import base_names, normal_paths
+from fer_lab.data.sources.lists import read_list
 from fer_lab.errors import ConfigError, DataError
 
 Files = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]

@@ -11,23 +11,24 @@ for Bias Measurement and Mitigation", WACV 2021.
 from __future__ import annotations
 
 import os
-from collections import Counter
 from pathlib import Path
 
 import pandas as pd
 
 from fer_lab.data.assets import Assets
 from fer_lab.data.sources.layout import (
-    existing_files,
     find_root,
+    kept_rows,
     normal_paths,
-    read_list,
+    not_its_layout,
     refuse_codes,
     set_aside,
+    set_aside_missing,
+    set_aside_repeated,
     unsafe_paths,
 )
+from fer_lab.data.sources.lists import read_list
 from fer_lab.data.vocabulary import UNKNOWN
-from fer_lab.errors import DataError
 
 NAME = "fairface"
 TITLE = "FairFace"
@@ -75,11 +76,7 @@ def read(root: str | os.PathLike[str] | None) -> pd.DataFrame:
     folder = find_root(root, TITLE, EXPECTED)
     missing = [name for name in LISTS if not (folder / name).is_file()]
     if missing:
-        raise DataError(
-            f"this is not FairFace's layout: {' and '.join(missing)} not found",
-            where=folder,
-            hint=f"set the folder by `dataset.root=…`; expected in it: {EXPECTED}",
-        )
+        raise not_its_layout(TITLE, missing, folder, EXPECTED)
     table = pd.concat(
         [
             _read_part(part, folder / name, split)
@@ -88,21 +85,10 @@ def read(root: str | os.PathLike[str] | None) -> pd.DataFrame:
         ],
         ignore_index=True,
     )
-    set_aside(table, table["image"].duplicated().to_numpy(), "listed twice, kept once")
+    set_aside_repeated(table, ["image"])
     images = _images(folder)
-    listed = (table["reason"] == "").to_numpy()
-    absent = listed.copy()
-    absent[listed] = ~existing_files(images, table["image"][listed])
-    set_aside(table, absent, "image missing")
-    dropped = Counter(reason for reason in table["reason"] if reason)
-    kept = table[table["reason"] == ""].reset_index(drop=True)
-    if kept.empty:
-        counts = "; ".join(f"{reason}: {count}" for reason, count in dropped.items())
-        raise DataError(
-            f"none of FairFace's {len(table)} images is usable ({counts})",
-            where=f"images below {images}",
-            hint=f"set the folder by `dataset.root=…`; expected in it: {EXPECTED}",
-        )
+    set_aside_missing(table, images)
+    kept, dropped = kept_rows(table, TITLE, f"images below {images}", EXPECTED)
     columns = {
         "id": f"{NAME}/" + kept["image"],
         "dataset": pd.Categorical([NAME] * len(kept)),

@@ -24,13 +24,14 @@ from fer_lab.data.assets import Assets
 from fer_lab.data.sources.folders import class_folders
 from fer_lab.data.sources.layout import (
     find_root,
+    kept_rows,
     known_codes,
+    not_its_layout,
     numbers,
-    read_list,
     refuse_codes,
     set_aside,
 )
-from fer_lab.data.sources.named_images import kept_images
+from fer_lab.data.sources.lists import read_list
 from fer_lab.data.sources.own import EXPRESSION_WORDS
 from fer_lab.data.sources.pixel_csv import WRONG_PIXELS, read_pixel_csv
 from fer_lab.data.vocabulary import EXPRESSIONS
@@ -124,7 +125,7 @@ def read(
     faces = read_pixel_csv(path, ("emotion", "Usage"), cache_dir=cache_dir)
     place = f"{path}, line "
     usage = faces.rows["Usage"].str.strip()
-    refuse_codes(usage, USAGES, name="a usage", place=place)
+    refuse_codes(usage[usage != ""], USAGES, name="a usage", place=place)
     codes = known_codes(faces.rows["emotion"], EXPRESSION_CODES, name="an expression", place=place)
     keys = pd.Series(faces.paths.to_numpy(), dtype="str")
     table = pd.DataFrame(
@@ -137,6 +138,7 @@ def read(
             "reason": "",
         }
     )
+    set_aside(table, (codes < 0) | (usage == "").to_numpy(), "malformed row")
     set_aside(table, faces.wrong, WRONG_PIXELS)
     beside = Assets(readers={NAME: faces.reader}, roots={NAME: str(folder)})
     if labels == "ferplus":
@@ -216,11 +218,7 @@ def _read_folders(folder: Path) -> pd.DataFrame:
     """The form in folders: the split, in it the name of an expression."""
     missing = [name for name in FOLDERS if not (folder / name).is_dir()]
     if missing:
-        raise DataError(
-            f"this is not FER2013's layout: neither {LIST} nor {' and '.join(missing)}/ found",
-            where=folder,
-            hint=f"set the folder by `dataset.root=…`; expected in it: {EXPECTED}",
-        )
+        raise not_its_layout(TITLE, [LIST, *(f"{name}/" for name in missing)], folder, EXPECTED)
     images = class_folders(folder, FOLDERS)
     names = images["folder"].str.lower()
     names.index = pd.Index(images["place"])
@@ -240,10 +238,9 @@ def _read_folders(folder: Path) -> pd.DataFrame:
 
 def _kept(table: pd.DataFrame, beside: Assets, place: Path) -> pd.DataFrame:
     """The rows that have no reason to be set aside."""
-    kept, beside.dropped = kept_images(table, TITLE, place, EXPECTED)
-    frame = kept.drop(columns="reason")
-    frame.attrs["assets"] = beside
-    return frame
+    kept, beside.dropped = kept_rows(table, TITLE, place, EXPECTED)
+    kept.attrs["assets"] = beside
+    return kept
 
 
 def _vote_file(folder: Path, votes: str | os.PathLike[str] | None) -> Path:

@@ -1,28 +1,26 @@
 """Images in a folder per class, with or without a folder per split above them.
 
 Features: none but the label. Classes: the expressions that the folders are named after or mapped
-to. Splits: ``<split>/<class>/`` by name; of ``<class>/`` alone a test set is drawn. Guide:
-``docs/own_data.md``. Citation: that of the data.
+to. Splits: ``<split>/<class>/`` by name; images of ``<class>/`` alone are ``train``, and
+validation and test sets are drawn from these. Guide: ``docs/own_data.md``. Citation: that of the
+data.
 """
 
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Mapping
 
 import pandas as pd
 
 from fer_lab.data.manifest import Assets
 from fer_lab.data.sources.folders import class_folders
-from fer_lab.data.sources.layout import find_root, normal_paths
+from fer_lab.data.sources.layout import find_root, folder_names, kept_rows
 from fer_lab.data.sources.own import (
     EXPRESSION_WORDS,
     SET_ASIDE,
     SPLIT_WORDS,
-    nothing_left,
     translated,
-    with_test_rows,
 )
 from fer_lab.errors import DataError
 
@@ -37,8 +35,6 @@ def read(
     *,
     title: str = "folder",
     labels: Mapping[str, str | None] | None = None,
-    test_fraction: float = 0.2,
-    seed: int = 1,
 ) -> pd.DataFrame:
     """Read ``<class>/<image>`` or ``<split>/<class>/<image>``.
 
@@ -48,18 +44,14 @@ def read(
         title: the dataset's name in predictions and reports.
         labels: the expression of each folder (``{joy: happy}``); null sets its images aside.
             Names of expressions need no mapping.
-        test_fraction: share of the images drawn for testing where no folder is a split.
-        seed: of that draw.
 
     Raises:
         DataError: for a missing folder, a folder that is no class, splits beside classes, or when
             there is no image.
-        ConfigError: for a label or a fraction that cannot work.
+        ConfigError: for a label that is no expression.
     """
     folder = find_root(root, TITLE, EXPECTED)
-    below = sorted(
-        path.name for path in folder.iterdir() if path.name[0] not in "._" and path.is_dir()
-    )
+    below = folder_names(folder)
     splits = {each: SPLIT_WORDS[each.lower()] for each in below if each.lower() in SPLIT_WORDS}
     if splits and len(splits) < len(below):
         others = [each for each in below if each not in splits]
@@ -69,8 +61,8 @@ def read(
             hint=f"expected: {EXPECTED}",
         )
     table = class_folders(folder, splits or {".": "train"})
-    table["image"] = normal_paths(table["image"])
-    table.index = pd.Index(normal_paths(table["place"]))
+    table["image"] = table["image"].str.removeprefix("./")
+    table.index = pd.Index(table["place"].str.removeprefix("./"))
     names = table["folder"][~table.index.duplicated()]
     label = translated(
         names,
@@ -81,13 +73,10 @@ def read(
         option="dataset.labels",
     )
     table["label"] = label.reindex(table.index).to_numpy()
-    aside = (table["label"] == SET_ASIDE).to_numpy(dtype=bool)
-    dropped = Counter(f"label {each} set aside" for each in table["folder"][aside])
-    kept = table[~aside].reset_index(drop=True)
-    if kept.empty:
-        there = ", ".join(below[:10]) or "no folder"
-        error = nothing_left(TITLE, len(table), dropped, f"{folder}: {there}")
-        raise DataError(error.what, where=error.where, hint=f"expected: {EXPECTED}")
+    aside = table["label"] == SET_ASIDE
+    table["reason"] = ("label " + table["folder"] + " set aside").where(aside, "")
+    there = ", ".join(below[:10]) or "no folder"
+    kept, dropped = kept_rows(table, TITLE, f"{folder}: {there}", EXPECTED)
     frame = pd.DataFrame(
         {
             "id": f"{title}/" + kept["image"],
@@ -98,6 +87,4 @@ def read(
         }
     )
     frame.attrs["assets"] = Assets(dropped=dropped, roots={title: str(folder)})
-    if splits:
-        return frame
-    return with_test_rows(frame, test_fraction, seed, "dataset.test_fraction")
+    return frame

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
-from fer_lab.data.sources.layout import file_names
+from fer_lab.data.sources.layout import file_names, folder_names
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
@@ -31,7 +30,7 @@ def class_folders(root: Path, splits: Mapping[str, str]) -> pd.DataFrame:
         )
         for part, split in splits.items()
         for parent in [root / part]
-        for name in _folder_names(parent)
+        for name in folder_names(parent)
     ]
     empty = pd.DataFrame(columns=["file", "parent", "folder", "split"], dtype="str")
     table = pd.concat([empty, *tables], ignore_index=True)
@@ -40,21 +39,3 @@ def class_folders(root: Path, splits: Mapping[str, str]) -> pd.DataFrame:
     table["place"] = table["parent"] + "/" + table["folder"]
     table["image"] = table["place"] + "/" + table["file"]
     return table[["image", "file", "folder", "place", "split"]]
-
-
-def _folder_names(folder: Path) -> list[str]:
-    """The folders directly in a folder, none where there is no such folder."""
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(
-                entry.name for entry in entries if not entry.name.startswith(".") and _is_dir(entry)
-            )
-    except OSError:
-        return []
-
-
-def _is_dir(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a symbolic link that leads to itself
-        return False

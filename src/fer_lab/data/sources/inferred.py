@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from fer_lab.data.ages import cut_years
 from fer_lab.data.manifest import DEMOGRAPHICS, NO_SOURCE
 from fer_lab.data.sources.external_rows import (
     Annotated,
@@ -21,7 +22,6 @@ from fer_lab.data.sources.layout import numbers
 from fer_lab.data.sources.own import (
     GENDER_WORDS,
     age_bins,
-    age_groups,
     group_names,
     translated,
 )
@@ -71,7 +71,7 @@ def demographics(
     spoken = names.isin(names.iloc[rows].unique()).to_numpy()
     annotated = manifest.copy()
     for name in wanted:
-        _refuse_other_source(manifest, name, spoken, source, option, replace=replace)
+        _refuse_other_source(manifest, name, spoken, option, replace=replace)
         values, years = _groups(name, table[name], table["place"])
         if years is not None:
             kept = manifest.get("age_years", pd.Series(np.nan, manifest.index)).to_numpy(float)
@@ -93,26 +93,19 @@ def _refuse_other_source(
     manifest: pd.DataFrame,
     name: str,
     spoken: NDArray[np.bool_],
-    source: str,
     option: str,
     *,
     replace: bool,
 ) -> None:
-    """What a model inferred neither hides nor mixes with what is known from elsewhere."""
-    sources = manifest[f"{name}_source"]
-    there = sorted(set(sources[spoken]) - {NO_SOURCE})
-    if there and not replace:
+    """What a model inferred does not hide what is known from elsewhere."""
+    known = spoken & (manifest[f"{name}_source"] != NO_SOURCE).to_numpy()
+    if known.any() and not replace:
+        datasets = " and ".join(map(str, manifest["dataset"][known].unique()))
+        there = " and ".join(sorted(manifest[f"{name}_source"][known].unique()))
         raise DataError(
-            f"{name} is known already ({' and '.join(there)})",
+            f"{name} of {datasets} is known already ({there})",
             where=option,
             hint=f"leave it out (`attributes: […]` without {name}), or `replace: true`",
-        )
-    elsewhere = sorted(set(sources[~spoken]) - {NO_SOURCE, source})
-    if elsewhere:
-        raise DataError(
-            f"{name} would be {source} in some datasets and {' and '.join(elsewhere)} in others",
-            where=option,
-            hint=f"leave it out (`attributes: […]` without {name}), or infer it for all of them",
         )
 
 
@@ -130,11 +123,11 @@ def _groups(
         return group_names(cells).replace({"": UNKNOWN}), None
     years, wrong = numbers(cells)
     if len(years) and not wrong.any() and np.isfinite(years).any():
-        return pd.Series(age_groups(years), cells.index), years
+        return pd.Series(cut_years(years), cells.index), years
     return pd.Series(age_bins(cells), cells.index), None
 
 
-def _categorical(name: str, column: pd.Series) -> pd.Series | pd.Categorical:
+def _categorical(name: str, column: pd.Series) -> pd.Series | pd.Categorical[str]:
     """Groups in their order; text is ordered when the manifest is validated."""
     if name == "gender":
         return pd.Categorical(column, categories=[*GENDERS, UNKNOWN])

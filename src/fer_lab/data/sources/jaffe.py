@@ -16,8 +16,8 @@ import os
 import pandas as pd
 
 from fer_lab.data.manifest import Assets
-from fer_lab.data.sources.layout import find_root, refuse_codes
-from fer_lab.data.sources.named_images import kept_images, named_images
+from fer_lab.data.sources.layout import find_root, kept_rows, refuse_codes
+from fer_lab.data.sources.named_images import named_images
 from fer_lab.data.vocabulary import GENDERS, UNKNOWN
 
 NAME = "jaffe"
@@ -58,7 +58,7 @@ def read(root: str | os.PathLike[str] | None) -> pd.DataFrame:
     table = named_images(folder, _PATTERN)
     named = table["code"][table["reason"] == ""]
     refuse_codes(named, EXPRESSION_CODES, name="an expression", place=f"{folder}{os.sep}")
-    kept, dropped = kept_images(table, TITLE, folder, EXPECTED)
+    kept, dropped = kept_rows(table, TITLE, folder, EXPECTED)
     frame = pd.DataFrame(
         {
             "id": f"{NAME}/" + kept["name"],

@@ -18,8 +18,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from fer_lab.data.manifest import Assets
-from fer_lab.data.sources.layout import find_root, refuse_codes
-from fer_lab.data.sources.named_images import kept_images, named_images
+from fer_lab.data.sources.layout import find_root, kept_rows, refuse_codes
+from fer_lab.data.sources.named_images import named_images
 from fer_lab.data.vocabulary import GENDERS, UNKNOWN
 from fer_lab.errors import ConfigError, near_miss
 
@@ -84,7 +84,7 @@ def read(
     angle = table["angle"].map(ANGLE_CODES)
     unwanted = (table["reason"] == "") & ~angle.isin(wanted)
     table["reason"] = table["reason"].mask(unwanted, "angle " + angle)
-    kept, dropped = kept_images(table, TITLE, folder, EXPECTED)
+    kept, dropped = kept_rows(table, TITLE, folder, EXPECTED)
     frame = pd.DataFrame(
         {
             "id": f"{NAME}/" + kept["name"],

@@ -1,9 +1,10 @@
-"""What sources share: finding the folder, reading its lists, checking the paths they name."""
+"""What sources share: finding the folder, checking paths and codes, setting rows aside."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fer_lab.data.progress import track
-from fer_lab.errors import DataError
+from fer_lab.errors import DataError, near_miss
 
-_CHUNK = 50_000
+# Parts of a path that name nothing, and several separators in a row.
+_IDLE_PARTS = r"/(?:\.?/)+"
 
 
 def find_root(root: str | os.PathLike[str] | None, title: str, expected: str) -> Path:
@@ -34,81 +36,33 @@ def find_root(root: str | os.PathLike[str] | None, title: str, expected: str) ->
         )
     folder = Path(os.path.abspath(Path(root).expanduser()))  # noqa: PTH100 (keeps symlinks)
     if not folder.is_dir():
-        raise DataError(f"{title} not found", where=f"{folder} is no folder", hint=hint)
+        near = near_miss(folder.name, folder_names(folder.parent))
+        meant = f"; did you mean {folder.parent / near}?" if near else ""
+        raise DataError(
+            f"{title} not found{meant}",
+            where=f"{folder} is no folder",
+            hint=hint,
+        )
     return folder
 
 
-def read_list(
-    path: Path,
-    columns: Sequence[str],
-    *,
-    optional: Sequence[str] = (),
-    hint: str | None = None,
-    rows: int | None = None,
-) -> Iterator[pd.DataFrame]:
-    """Read a CSV list in parts, every cell as text; the index is the line in the file.
-
-    Args:
-        path: the file; its first line names the columns.
-        columns: those that must be there; of the others only the ``optional`` are given.
-        optional: those given where they are there.
-        hint: what to do when one is missing.
-        rows: how many a part has at most; 50,000 by default.
-
-    Yields:
-        Parts of the file; an empty cell is the empty text.
-
-    Raises:
-        DataError: when the file is missing or is no CSV, lacks a column, or a line has too many
-            cells.
-    """
-    rows = rows or _CHUNK
-    try:
-        with path.open("rb") as file:
-            lines = sum(block.count(b"\n") for block in iter(lambda: file.read(2**24), b""))
-        header = pd.read_csv(path, nrows=0, encoding="utf-8-sig", index_col=False)
-        found = {str(name).strip(): str(name) for name in header.columns}
-        missing = [name for name in columns if name not in found]
-        if missing:
-            raise DataError(
-                f"{path.name} has no column {', '.join(missing)}",
-                where=f"{path}, which has {', '.join(name[:40] for name in found)}",
-                hint=hint or f"the layout has {', '.join(columns)}",
-            )
-        wanted = [*columns, *(name for name in optional if name in found)]
-        parts = pd.read_csv(
-            path,
-            dtype="str",
-            keep_default_na=False,
-            encoding="utf-8-sig",
-            chunksize=rows,
-            skip_blank_lines=False,
-        )
-        total = lines // rows + 1
-        for part in track(parts, total=total, description=f"reading {path.name}"):
-            if not isinstance(part.index, pd.RangeIndex):
-                raise DataError(
-                    f"{path.name} has lines with more cells than its first line has names",
-                    where=f"{path}, line 2",
-                )
-            part = part.fillna("")
-            part.columns = part.columns.str.strip()
-            part.index = part.index + 2
-            yield part.loc[(part != "").any(axis=1), wanted]
-    except OSError as error:
-        raise DataError(f"{path.name} cannot be read: {error.strerror}", where=path) from error
-    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise DataError(
-            f"{path.name} is no list of comma-separated values: {str(error).strip()}", where=path
-        ) from error
+def not_its_layout(title: str, missing: Sequence[str], folder: Path, expected: str) -> DataError:
+    """The error of a folder in which some of a dataset's files are not found."""
+    named = " and ".join(filter(None, [", ".join(missing[:-1]), missing[-1]]))
+    return DataError(
+        f"this is not {title}'s layout: {named} not found",
+        where=folder,
+        hint=f"set the folder by `dataset.root=…`; expected in it: {expected}",
+    )
 
 
 def normal_paths(paths: pd.Series) -> pd.Series:
-    """Paths as lists write them, with forward slashes and without a leading ``./``."""
+    """Paths as lists write them, each in one spelling: ``./1//a.jpg`` is ``1/a.jpg``."""
     return (
         paths.str.strip()
         .str.replace("\\", "/", regex=False)
-        .str.replace(r"^(\./)+", "", regex=True)
+        .str.replace(_IDLE_PARTS, "/", regex=True)
+        .str.replace(r"^(?:\./)+", "", regex=True)
     )
 
 
@@ -137,16 +91,29 @@ def existing_files(folder: Path, paths: pd.Series) -> NDArray[np.bool_]:
 
 def file_names(folder: Path) -> list[str]:
     """The files directly in a folder, none where there is no such folder."""
+    return [entry.name for entry in _entries(folder) if _is(entry, os.DirEntry.is_file)]
+
+
+def folder_names(folder: Path) -> list[str]:
+    """The folders directly in a folder, in order; without hidden ones and such as ``__MACOSX``."""
+    return sorted(
+        entry.name
+        for entry in _entries(folder)
+        if not entry.name.startswith((".", "__")) and _is(entry, os.DirEntry.is_dir)
+    )
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
-            return [entry.name for entry in entries if _is_file(entry)]
+            return list(entries)
     except OSError:
         return []
 
 
-def _is_file(entry: os.DirEntry[str]) -> bool:
+def _is(entry: os.DirEntry[str], kind: Callable[[os.DirEntry[str]], bool]) -> bool:
     try:
-        return entry.is_file()
+        return kind(entry)
     except OSError:  # a symbolic link that leads to itself
         return False
 
@@ -168,6 +135,8 @@ def known_codes(
 ) -> NDArray[np.int64]:
     """Text as codes of a published map; a code it does not have means that the map is wrong.
 
+    An empty cell is -1: it says nothing of the map, and its row is to be set aside.
+
     Args:
         cells: the codes as text; the index says where each stands.
         codes: the meaning of every code.
@@ -177,8 +146,9 @@ def known_codes(
     Raises:
         DataError: naming the first code that is not in the map, and its place.
     """
+    empty = (cells.str.strip() == "").to_numpy(dtype=bool)
     values, _ = numbers(cells)
-    wrong = ~np.isin(values, list(codes))
+    wrong = ~empty & ~np.isin(values, list(codes))
     if wrong.any():
         first = int(np.flatnonzero(wrong)[0])
         raise DataError(
@@ -186,7 +156,7 @@ def known_codes(
             where=f"{place}{cells.index[first]}",
             hint="codes: " + ", ".join(f"{code} {meaning}" for code, meaning in codes.items()),
         )
-    return values.astype(np.int64)
+    return np.where(empty, -1, values).astype(np.int64)
 
 
 def refuse_codes(cells: pd.Series, codes: Mapping[str, str], *, name: str, place: str) -> None:
@@ -213,6 +183,59 @@ def refuse_codes(cells: pd.Series, codes: Mapping[str, str], *, name: str, place
 def set_aside(table: pd.DataFrame, rows: NDArray[np.bool_], reason: str) -> None:
     """Note in the column ``reason`` why rows are left out, of those that have no reason yet."""
     table["reason"] = table["reason"].mask(rows & (table["reason"] == "").to_numpy(), reason)
+
+
+def set_aside_repeated(table: pd.DataFrame, keys: Sequence[str], label: str | None = None) -> None:
+    """Set rows aside that have the keys of a row above them; rows set aside before do not count.
+
+    Args:
+        table: one row a line, changed in place.
+        keys: columns that tell rows apart.
+        label: a column whose other value is a reason of its own.
+    """
+    usable = (table["reason"] == "").to_numpy()
+    rows = table[usable]
+    again, same = np.zeros((2, len(table)), dtype=bool)
+    again[usable] = rows.duplicated(list(keys))
+    same[usable] = rows.duplicated([*keys, label]) if label else again[usable]
+    set_aside(table, same, "listed twice, kept once")
+    set_aside(table, again, "listed again with another label, first kept")
+
+
+def set_aside_missing(table: pd.DataFrame, folder: Path, column: str = "image") -> None:
+    """Set rows aside whose image is no file below ``folder``, in place."""
+    missing = (table["reason"] == "").to_numpy(copy=True)
+    missing[missing] = ~existing_files(folder, table[column][missing])
+    set_aside(table, missing, "image missing")
+
+
+def kept_rows(
+    table: pd.DataFrame, title: str, place: object, expected: str
+) -> tuple[pd.DataFrame, dict[str, int]]:
+    """The rows without a ``reason``, renumbered, and how many have each reason.
+
+    Args:
+        table: one row an image.
+        title: the dataset's name, for the message.
+        place: where its images lie, for the message.
+        expected: the files of its layout, for the message.
+
+    Raises:
+        DataError: when no row is left.
+    """
+    reasons = table["reason"].to_numpy(dtype=object)
+    dropped = dict(Counter(str(reason) for reason in reasons if reason))
+    kept = table[np.asarray(reasons == "", dtype=bool)].reset_index(drop=True)
+    if kept.empty:
+        counts = "; ".join(f"{reason}: {count}" for reason, count in dropped.items())
+        raise DataError(
+            f"none of the {len(table)} rows of {title} can be used ({counts})"
+            if dropped
+            else f"there is no image of {title}",
+            where=place,
+            hint=f"set the folder by `dataset.root=…`; expected in it: {expected}",
+        )
+    return kept.drop(columns="reason"), dropped
 
 
 class ArrayRows:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from fer_lab.data.sources.folders import IMAGE_SUFFIXES
 from fer_lab.data.sources.layout import base_names, set_aside
-from fer_lab.errors import DataError
 
 OTHER_NAME = "file name of another form"
 SAME_NAME = "the same file name twice, kept once"
@@ -75,31 +72,3 @@ def named_images(folder: Path, pattern: str) -> pd.DataFrame:
     set_aside(table, other, OTHER_NAME)
     set_aside(table, names.duplicated().to_numpy(), SAME_NAME)
     return table.set_index("image", drop=False)
-
-
-def kept_images(
-    table: pd.DataFrame, title: str, place: object, expected: str
-) -> tuple[pd.DataFrame, dict[str, int]]:
-    """The rows without a ``reason``, renumbered, and how many have each reason.
-
-    Args:
-        table: one row an image.
-        title: the dataset's name, for the message.
-        place: where its images lie, for the message.
-        expected: the files of its layout, for the message.
-
-    Raises:
-        DataError: when no row is left.
-    """
-    reasons = table["reason"].to_numpy(dtype=object)
-    dropped = dict(Counter(str(reason) for reason in reasons if reason))
-    kept = table[np.asarray(reasons == "", dtype=bool)].reset_index(drop=True)
-    if kept.empty:
-        counts = "; ".join(f"{reason}: {count}" for reason, count in dropped.items())
-        raise DataError(
-            f"none of the {len(table)} images found is one of {title}"
-            + (f" ({counts})" if counts else ""),
-            where=place,
-            hint=f"set the folder by `dataset.root=…`; expected in it: {expected}",
-        )
-    return kept, dropped

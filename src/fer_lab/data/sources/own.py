@@ -1,18 +1,15 @@
-"""What tables and folders of users' own share: words for labels, splits and groups, a test draw."""
+"""What tables and folders of users' own share: words for labels, splits and groups."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from fer_lab.data.manifest import assets, validate
+from fer_lab.data.ages import age_range
 from fer_lab.data.sources.layout import refuse_codes
-from fer_lab.data.splits import assign_validation
-from fer_lab.data.vocabulary import AGE_GROUPS, EXPRESSIONS, UNKNOWN
+from fer_lab.data.vocabulary import EXPRESSIONS, UNKNOWN
 from fer_lab.errors import ConfigError, DataError, near_miss
 
 SET_ASIDE = "set aside"
@@ -45,8 +42,6 @@ GENDER_WORDS = {
     "": UNKNOWN,
     UNKNOWN: UNKNOWN,
 }
-
-_AGE_STARTS = [int(group.rstrip("+").partition("-")[0]) for group in AGE_GROUPS]
 
 
 def translated(
@@ -102,49 +97,9 @@ def group_names(cells: pd.Series) -> pd.Series:
     return cells.str.strip().str.lower().str.replace(r"[\s/]+", "_", regex=True)
 
 
-def age_groups(years: NDArray[np.float64]) -> pd.Categorical:
-    """Years cut into the vocabulary's age groups; NaN is ``unknown``."""
-    group = np.searchsorted(_AGE_STARTS, np.floor(years), side="right") - 1
-    group = np.where(np.isfinite(years) & (years >= 0), group, len(AGE_GROUPS))
-    names = np.array([*AGE_GROUPS, UNKNOWN], dtype=object)
-    return pd.Categorical(names[group], categories=names)
-
-
-def age_bins(cells: pd.Series) -> pd.Categorical:
+def age_bins(cells: pd.Series) -> pd.Categorical[str]:
     """A dataset's own age groups, in the order of the years they begin with; empty is unknown."""
     bins = cells.str.strip().replace({"more than 70": "70+", "": UNKNOWN})
-    found = pd.Series(bins.unique(), dtype="str")
-    found = found[found != UNKNOWN]
-    start = pd.to_numeric(found.str.extract(r"(\d+)")[0], errors="coerce")
-    order = found.iloc[np.lexsort((found.to_numpy(dtype=object), start.fillna(np.inf)))]
-    return pd.Categorical(bins, categories=[*order, UNKNOWN])
-
-
-def with_test_rows(frame: pd.DataFrame, fraction: float, seed: int, option: str) -> pd.DataFrame:
-    """A manifest of training rows alone, a share of which becomes the test set.
-
-    Whole subjects are drawn where they are known, else rows, each stratified by label and gender.
-
-    Raises:
-        ConfigError: for a fraction outside [0, 1).
-    """
-    if not 0 <= fraction < 1:
-        raise ConfigError(
-            f"test_fraction={fraction} is no share of the rows",
-            where=option,
-            hint="choose a number from 0 up to, but not including, 1",
-        )
-    drawn = assign_validation(validate(frame), fraction, seed)
-    drawn["split"] = drawn["split"].astype("str").replace({"val": "test"})
-    drawn.attrs["assets"] = assets(frame)
-    return drawn
-
-
-def nothing_left(title: str, rows: int, dropped: Mapping[str, int], where: object) -> DataError:
-    """The error of a dataset none of whose rows can be used, with the reasons counted."""
-    counts = "; ".join(f"{reason}: {count}" for reason, count in dropped.items() if count)
-    return DataError(
-        f"none of the {rows} rows of {title} can be used ({counts or 'there are none'})",
-        where=where,
-        hint="image paths are relative to `dataset.root`",
-    )
+    found = [str(name) for name in bins.unique() if name != UNKNOWN]
+    found.sort(key=lambda name: (*(age_range(name) or (float("inf"), 0.0)), name))
+    return pd.Categorical(bins, categories=[*found, UNKNOWN])

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from fer_lab.data.assets import Sample
 from fer_lab.data.images import resize
 from fer_lab.data.packed import default_cache
-from fer_lab.data.sources.layout import read_list
+from fer_lab.data.sources.lists import read_list
 from fer_lab.errors import DataError
 from fer_lab.files import write_json
 

@@ -22,17 +22,18 @@ import pandas as pd
 from fer_lab.data.assets import Assets
 from fer_lab.data.sources.folders import class_folders
 from fer_lab.data.sources.layout import (
-    existing_files,
     file_names,
     find_root,
+    kept_rows,
     known_codes,
     normal_paths,
-    read_list,
+    not_its_layout,
     set_aside,
+    set_aside_missing,
+    set_aside_repeated,
     unsafe_paths,
 )
-from fer_lab.data.sources.lines import read_words
-from fer_lab.data.sources.named_images import kept_images
+from fer_lab.data.sources.lists import read_list, read_words
 from fer_lab.data.threads import map_in_threads
 from fer_lab.data.vocabulary import GENDERS, UNKNOWN
 from fer_lab.errors import ConfigError, DataError
@@ -113,8 +114,10 @@ def read(
                 hint="use `dataset.sources.rafdb.images=aligned`",
             )
         table = _read_folders(place)
-    set_aside(table, table["stem"].duplicated().to_numpy(), "listed twice, kept once")
-    kept, dropped = kept_images(table, TITLE, place, EXPECTED)
+    set_aside_repeated(table, ["stem"], "code")
+    if path is not None:
+        set_aside_missing(table, place)
+    kept, dropped = kept_rows(table, TITLE, place, EXPECTED)
     frame = pd.DataFrame(
         {
             "id": f"{NAME}/" + kept["stem"],
@@ -151,27 +154,19 @@ def _read_list(path: Path, place: Path, *, suffix: str) -> pd.DataFrame:
         {
             "stem": listed.str.replace(r"\.[^./]*$", "", regex=True),
             "image": listed.str.replace(r"(\.[^./]*)?$", rf"{suffix}\1", n=1, regex=True),
-            "code": np.int64(-1),
+            "code": known_codes(
+                words["code"], EXPRESSION_CODES, name="an expression", place=f"{path}, line "
+            ),
             "split": listed.str.extract(r"^(train|test)_", expand=False).fillna(""),
             "reason": "",
         }
     )
-    malformed = words["code"] == ""
+    malformed = table["code"] < 0
     for line in words.index[malformed][:3]:
         _log.warning("a malformed row is set aside: %s, line %s", path, line)
-    table.loc[~malformed, "code"] = known_codes(
-        words["code"][~malformed],
-        EXPRESSION_CODES,
-        name="an expression",
-        place=f"{path}, line ",
-    )
     set_aside(table, malformed.to_numpy(), "malformed row")
     set_aside(table, unsafe_paths(listed), "path outside the folder of images")
     set_aside(table, (table["split"] == "").to_numpy(), "name begins with neither train nor test")
-    there = (table["reason"] == "").to_numpy()
-    missing = there.copy()
-    missing[there] = ~existing_files(place, table["image"][there])
-    set_aside(table, missing, "image missing")
     return table
 
 
@@ -206,16 +201,15 @@ def _compared(table: pd.DataFrame, folder: Path, name: str, split: str) -> pd.Da
         rows["label"], EXPRESSION_CODES, name="an expression", place=f"{path}, line "
     )
     listed["reason"] = ""
+    set_aside(listed, (listed["code"] < 0).to_numpy(), "malformed row")
     set_aside(listed, unsafe_paths(listed["file"]), "path outside the folder of images")
-    set_aside(listed, listed["file"].duplicated().to_numpy(), "listed twice, kept once")
+    set_aside_repeated(listed, ["file"], "code")
     known = listed[listed["reason"] == ""].set_index("file")["code"]
     set_aside(table, ~table["file"].isin(known.index).to_numpy(), "image not in its list")
     differs = table["file"].map(known) != table["code"]
     set_aside(table, differs.to_numpy(), "list and folder disagree")
     set_aside(listed, ~listed["file"].isin(table["file"]).to_numpy(), "image missing")
     unused = listed[listed["reason"] != ""].assign(split=split)
-    # A row without an image must not pass for another one's: its key is its own.
-    unused["file"] = "list/" + unused.index.astype("str") + "/" + unused["file"]
     return pd.concat([table, unused], ignore_index=True)
 
 
@@ -271,9 +265,5 @@ def _find_folders(folder: Path) -> Path:
     for place in (folder / "DATASET", folder):
         if all((place / name).is_dir() for name in FOLDERS):
             return place
-    raise DataError(
-        f"this is not RAF-DB's layout: neither EmoLabel/{LISTS[0]} nor DATASET/ with train/ and"
-        " test/ found",
-        where=folder,
-        hint=f"set the folder by `dataset.root=…`; expected in it: {EXPECTED}",
-    )
+    missing = [f"EmoLabel/{LISTS[0]}", "DATASET/ with train/ and test/"]
+    raise not_its_layout(TITLE, missing, folder, EXPECTED)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from fer_lab.data.assets import Assets
 from fer_lab.data.schema import SPLITS, validate
 from fer_lab.data.synthetic.anatomy import UNITS, action_units, unit_draws
+from fer_lab.data.synthetic.appearance import Appearance
 from fer_lab.data.synthetic.draws import uniform
 from fer_lab.data.synthetic.people import People, draw
 from fer_lab.data.synthetic.population import ACCESSORIES, DEMOGRAPHICS, Population
@@ -34,6 +35,7 @@ def read(
     population: str | Population | Mapping[str, Any] | None = None,
     test_population: Mapping[str, Any] | None = None,
     appearance: Mapping[str, Any] | None = None,
+    difference: float = 1.0,
     dataset: str = "synthetic",
 ) -> pd.DataFrame:
     """Draw a population of faces; nothing is read from disk.
@@ -54,6 +56,8 @@ def read(
         test_population: fields that are different in the test split, for example
             ``{"planted": []}``; None is the same population.
         appearance: ranges of light, blur, noise, framing, pose and background to change.
+        difference: how much of ``appearance`` is applied: 1 (or true) all of it, 0 (or false)
+            nothing, so that datasets of several appearances are draws of one.
         dataset: name in the column ``dataset`` and in every id.
 
     Raises:
@@ -70,7 +74,9 @@ def read(
         classes=classes,
         population=settings,
         test_population=settings.changed(test_population) if test_population else None,
-        appearance=appearance,
+        appearance=Appearance.of(appearance).weakened(
+            float(difference) if isinstance(difference, bool) else difference
+        ),
     )
     parts = []
     for split in SPLITS:

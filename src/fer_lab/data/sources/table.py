@@ -2,8 +2,8 @@
 
 Features: what its columns hold, of label, split, id, subject, gender, age (groups or years), race,
 intensity, region mask, face box and any further attribute. Classes: the expressions its labels are
-mapped to. Splits: its own; without any, a test set is drawn. Guide: ``docs/own_data.md``.
-Citation: that of the data.
+mapped to. Splits: its own; without any, every row is ``train``, and validation and test sets are
+drawn from these. Guide: ``docs/own_data.md``. Citation: that of the data.
 """
 
 from __future__ import annotations
@@ -19,15 +19,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from fer_lab.data.ages import cut_years
 from fer_lab.data.manifest import Assets
 from fer_lab.data.schema import ATTRIBUTE_PREFIX
 from fer_lab.data.sources.layout import (
     ArrayRows,
     existing_files,
     find_root,
+    kept_rows,
     normal_paths,
     numbers,
     set_aside,
+    set_aside_missing,
+    set_aside_repeated,
     unsafe_paths,
 )
 from fer_lab.data.sources.own import (
@@ -36,11 +40,8 @@ from fer_lab.data.sources.own import (
     SET_ASIDE,
     SPLIT_WORDS,
     age_bins,
-    age_groups,
     group_names,
-    nothing_left,
     translated,
-    with_test_rows,
 )
 from fer_lab.data.sources.table_file import EXPECTED, own_columns, read_parts, table_file
 from fer_lab.data.vocabulary import UNKNOWN
@@ -66,23 +67,22 @@ def read(
     attributes: Sequence[str] = (),
     box_format: Literal["xywh", "xyxy"] = "xywh",
     demographics_source: str = "annotated",
-    test_fraction: float = 0.2,
-    seed: int = 1,
 ) -> pd.DataFrame:
     """Read a table with one row a face.
 
     Rows whose image is not there, whose path leaves the folder, or which have a number that is
     none are set aside and counted in ``Assets.dropped``. Without a column ``id`` the image's path
-    is the key; of equal rows the first is kept, and several boxes in one image are several faces.
+    is the key; of equal rows the first is kept, and several boxes in one image are several faces,
+    which drawn splits keep together (``scene``, unless the table says it).
 
     Args:
         root: the folder that image paths are relative to.
         file: the table, in ``root`` or anywhere; None takes the only one in ``root``.
         title: the dataset's name in predictions and reports.
         columns: the table's name for ``path``, ``label``, ``split``, ``id``, ``subject``,
-            ``gender``, ``age``, ``age_years``, ``race``, ``intensity``, ``mask_path``, and its
-            four names for ``box``. A column not renamed is used where it is there (``path`` and
-            ``label`` must be), null leaves one out.
+            ``scene``, ``gender``, ``age``, ``age_years``, ``race``, ``intensity``, ``mask_path``,
+            and its four names for ``box``. A column not renamed is used where it is there
+            (``path`` and ``label`` must be), null leaves one out.
         labels: the expression of each label (``{0: happy, joy: happy}``); null sets its rows
             aside. Names of expressions need no mapping.
         splits: ``train``, ``val`` or ``test`` by word, likewise.
@@ -91,9 +91,6 @@ def read(
         box_format: ``xywh`` (left, top, width, height) or ``xyxy`` (left, top, right, bottom),
             in pixels.
         demographics_source: ``annotated``, or the name of the model that inferred them.
-        test_fraction: share of the rows drawn for testing where there is no column of splits;
-            whole subjects where they are known.
-        seed: of that draw.
 
     Raises:
         DataError: for a missing folder, file or column, an unknown label, split or gender (naming
@@ -127,23 +124,19 @@ def read(
                     table[key], known, mapping, name=kind, place=place, option=f"dataset.{key}s"
                 )
         parts.append(_typed(table, folder, boxes, box_format, box_rows, place))
-    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
-    dropped: Counter[str] = Counter()
-    if len(table):
-        _set_aside_images(table, folder)
-        dropped.update(reason for reason in table["reason"] if reason)
-    kept = table[table["reason"] == ""] if len(table) else table
-    if kept.empty:
-        raise nothing_left(path.name, len(table), dropped, f"images below {folder}")
+    table = pd.concat(parts, ignore_index=True)
+    if "id" not in table:
+        set_aside_repeated(table, ["key"], "label")
+    set_aside_missing(table, folder, "path")
+    kept, aside = kept_rows(table, f"the table {path.name}", f"images below {folder}", EXPECTED)
+    dropped = Counter(aside)
     frame = _frame(kept, folder, title, attributes, demographics_source, dropped)
     frame.attrs["assets"] = Assets(
         arrays={"box": box_rows.array()} if boxes else None,
         dropped=+dropped,
         roots={title: str(folder)},
     )
-    if "split" in table:
-        return frame
-    return with_test_rows(frame, test_fraction, seed, "dataset.test_fraction")
+    return frame
 
 
 def _typed(
@@ -196,22 +189,6 @@ def _typed(
     return table
 
 
-def _set_aside_images(table: pd.DataFrame, folder: Path) -> None:
-    """Leave out rows that repeat another and rows whose image is not there, in place."""
-    if "id" not in table:
-        usable = table[table["reason"] == ""]
-        repeated = np.zeros(len(table), dtype=bool)
-        same = repeated.copy()
-        repeated[usable.index] = usable["key"].duplicated()
-        same[usable.index] = usable.duplicated(["key", "label"])
-        set_aside(table, repeated & same, "listed twice, kept once")
-        set_aside(table, repeated, "listed again with another label, first kept")
-    listed = (table["reason"] == "").to_numpy()
-    missing = listed.copy()
-    missing[listed] = ~existing_files(folder, table["path"][listed])
-    set_aside(table, missing, "image missing")
-
-
 def _frame(
     kept: pd.DataFrame,
     folder: Path,
@@ -232,14 +209,17 @@ def _frame(
             "split": kept.get("split", "train"),
         }
     )
-    if "subject" in kept:
-        frame["subject"] = kept["subject"].str.strip().replace({"": pd.NA})
+    for each in ("subject", "scene"):
+        if each in kept:
+            frame[each] = kept[each].str.strip().replace({"": pd.NA})
+    if "scene" not in kept and kept["path"].duplicated().any():
+        frame["scene"] = kept["path"]
     if "gender" in kept:
         frame["gender"] = kept["gender"]
     if "age" in kept:
         frame["age"] = _own_ages(kept["age"])
     elif "age_years" in kept:
-        frame["age"] = age_groups(kept["age_years"].to_numpy(dtype=np.float64))
+        frame["age"] = cut_years(kept["age_years"].to_numpy(dtype=np.float64))
     if "race" in kept:
         frame["race"] = group_names(kept["race"]).replace({"": UNKNOWN})
     for each in ("gender", "age", "race"):
@@ -261,7 +241,7 @@ def _frame(
     return frame
 
 
-def _own_ages(cells: pd.Series) -> pd.Categorical:
+def _own_ages(cells: pd.Series) -> pd.Categorical[str]:
     """The table's own age groups; a column of years is not taken for one."""
     if cells.nunique() > _MOST_AGE_GROUPS and not numbers(cells)[1].any():
         raise ConfigError(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from fer_lab.data.schema import ATTRIBUTE_PREFIX
-from fer_lab.data.sources.layout import read_list
+from fer_lab.data.sources.lists import read_list
 from fer_lab.errors import ConfigError, DataError, near_miss
 
 NEEDED = ("path", "label")
@@ -17,6 +17,7 @@ OPTIONAL = (
     "split",
     "id",
     "subject",
+    "scene",
     "gender",
     "age",
     "age_years",
@@ -24,7 +25,7 @@ OPTIONAL = (
     "intensity",
     "mask_path",
 )
-EXPECTED = "a .csv or .parquet file with one row a face, and the images it names"
+EXPECTED = "a .csv or .parquet file with one row a face; the images it names are relative to it"
 
 Names = Mapping[str, str | Sequence[str] | None]
 

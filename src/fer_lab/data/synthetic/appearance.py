@@ -74,12 +74,45 @@ class Appearance:
                 )
         return appearance
 
+    def weakened(self, difference: float) -> Appearance:
+        """The appearance part of the way from the defaults to this one.
+
+        Args:
+            difference: 1 is this appearance, 0 the defaults; between, ranges are interpolated and
+                ``grey`` counts from a half on.
+
+        Raises:
+            ConfigError: for a number outside [0, 1].
+
+        >>> Appearance(light=(0.95, 1.15), yaw=4.0).weakened(0.5).light
+        (0.85, 1.15)
+        """
+        number(difference, "difference", 0, 1)
+        if difference == 1:
+            return self
+        usual = Appearance()
+        values: dict[str, Any] = {}
+        for name in _LIMITS:
+            mine, other = getattr(self, name), getattr(usual, name)
+            if name in _LARGEST:
+                values[name] = _between(other, mine, difference)
+            else:
+                values[name] = tuple(
+                    _between(*ends, difference) for ends in zip(other, mine, strict=True)
+                )
+        return Appearance(**values, grey=self.grey and difference >= 0.5)
+
     def settings(self) -> dict[str, Any]:
         """Every field as plain containers, for hashing and records."""
         return {
             name: list(value) if isinstance(value, Sequence) else value
             for name, value in asdict(self).items()
         }
+
+
+def _between(start: float, end: float, share: float) -> float:
+    # Rounded, so that 0 is the default to the last bit and hashes of settings agree.
+    return round(start + share * (end - start), 9)
 
 
 _LARGEST = ("shift", "roll", "yaw", "pitch")

@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from fer_lab.errors import ConfigError
+from fer_lab.errors import ConfigError, near_miss
+from fer_lab.explain.attribution.model_state import ordinary
 
-__all__ = ["METHODS", "Explanation", "attribute", "explain_prediction", "method_for"]
+__all__ = [
+    "METHODS",
+    "Explanation",
+    "attribute",
+    "check",
+    "explain_prediction",
+    "method_for",
+    "options_of",
+]
 
 # Name of a method -> module with a function of that name,
 # ``(model, image, target [N] or None for the predicted class, **options) -> Explanation``.
+# One that does not suit every model or has options to refuse also has a
+# ``check(model, image_size, **options)``.
 METHODS = {
     "gradcam": "fer_lab.explain.attribution.cam",
     "hirescam": "fer_lab.explain.attribution.cam",
+    "gradcam_plus_plus": "fer_lab.explain.attribution.cam",
+    "layercam": "fer_lab.explain.attribution.cam",
+    "lrp": "fer_lab.explain.attribution.lrp",
+    "lime": "fer_lab.explain.attribution.lime",
+    "integrated_gradients": "fer_lab.explain.attribution.integrated_gradients",
+    "occlusion": "fer_lab.explain.attribution.occlusion",
 }
 
 
@@ -52,16 +71,16 @@ def attribute(
         model: image -> logits; a ``Classifier`` also knows which layer to explain.
         image: float ``[N, 3, H, W]`` as the model takes it, on the model's device.
         target: class to explain, int64 ``[N]`` or one number for all.
-        method: ``gradcam``, ``hirescam``, or ``auto`` for the model's own.
-        **options: of the method; ``layer`` (path of a module) for class-activation maps.
+        method: one of ``METHODS``, or ``auto`` for the model's own class-activation map.
+        **options: of the method's function; ``layer`` (path of a module) for class-activation maps.
 
     Returns:
         ``[N, H, W]`` in [0, 1]: scaled per image from its minimum to its maximum. A map without
         positive evidence is all zero.
 
     Raises:
-        ConfigError: for an unknown method, or a layer that is missing, not spatial or coarser
-            than 7×7.
+        ConfigError: for an unknown method or option, a layer that is missing, not spatial or
+            coarser than 7×7, or a model that the method does not suit.
     """
     classes = torch.as_tensor(target, device=image.device)
     chosen = classes.expand(len(image)) if classes.ndim == 0 else classes
@@ -76,6 +95,31 @@ def explain_prediction(
     Args, errors and what is left untouched: see ``attribute``.
     """
     return _explain(model, image, None, method, options)
+
+
+def options_of(method: str) -> tuple[str, ...]:
+    """Names of the options that a method takes."""
+    parameters = inspect.signature(_function(method)).parameters.values()
+    return tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
+
+
+def check(model: nn.Module, method: str = "auto", *, image_size: int, **options: Any) -> None:
+    """Find out before a long training whether its model can be explained after it.
+
+    Args:
+        model: image -> logits.
+        method: one of ``METHODS``, or ``auto``.
+        image_size: side of the images in pixels.
+        **options: of the method.
+
+    Raises:
+        ConfigError: as ``attribute``.
+    """
+    name = method_for(model, method)
+    _refuse_unknown_options(name, options)
+    module = import_module(METHODS[name])
+    if hasattr(module, "check"):
+        module.check(model, image_size, **options)
 
 
 def method_for(model: nn.Module, method: str) -> str:
@@ -93,9 +137,9 @@ def method_for(model: nn.Module, method: str) -> str:
             where="explain.method",
             hint=f"choose one of auto, {', '.join(METHODS)}",
         )
-    if method == "gradcam" and own == "hirescam":
+    if method in ("gradcam", "gradcam_plus_plus") and own == "hirescam":
         warnings.warn(
-            f"Grad-CAM averages gradients over space, but the head of {type(model).__name__} "
+            f"{method} averages gradients over space, but the head of {type(model).__name__} "
             "depends on place: its maps mislead; use method='hirescam'",
             stacklevel=4,
         )
@@ -103,10 +147,30 @@ def method_for(model: nn.Module, method: str) -> str:
 
 
 def _explain(
-    model: nn.Module, image: Tensor, target: Tensor | None, method: str, options: dict[str, Any]
+    model: nn.Module, image: Tensor, target: Tensor | None, method: str, options: Mapping[str, Any]
 ) -> Explanation:
     name = method_for(model, method)
-    explanation: Explanation = getattr(import_module(METHODS[name]), name)(
-        model, image, target, **options
-    )
+    _refuse_unknown_options(name, options)
+    if target is not None:
+        # Autograd keeps the classes, and those made in inference mode it refuses.
+        with torch.inference_mode(False):
+            target = ordinary(target)
+    explanation: Explanation = _function(name)(model, image, target, **options)
     return explanation
+
+
+def _function(method: str) -> Any:
+    return getattr(import_module(METHODS[method]), method)
+
+
+def _refuse_unknown_options(method: str, options: Iterable[str]) -> None:
+    known = options_of(method)
+    for option in options:
+        if option not in known:
+            near = near_miss(option, known)
+            raise ConfigError(
+                f"{method} has no option {option!r}",
+                where="explain.layer" if option == "layer" else f"explain.options.{option}",
+                hint=(f"did you mean {near!r}? " if near else "")
+                + f"its options: {', '.join(known)}",
+            )

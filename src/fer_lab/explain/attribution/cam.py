@@ -1,23 +1,24 @@
-"""Class-activation maps: Grad-CAM (Selvaraju et al. 2017) and HiResCAM (Draelos & Carin 2020).
+"""Class-activation maps of one layer: Grad-CAM, HiResCAM, Grad-CAM++ and LayerCAM.
 
 The gradient is taken from the logit down to the explained layer only, so that a map costs little
-more than the forward pass that it needs anyway.
+more than the forward pass that it needs anyway. The layer gives a map ``[N, K, h, w]``, or the
+tokens ``[N, P + h·w, K]`` of a vision transformer, whose first P stand for no place.
 """
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from fer_lab.errors import ConfigError
 from fer_lab.explain.attribution import Explanation
-from fer_lab.models.classifier import MIN_GRID
+from fer_lab.explain.attribution.layers import find_layer, grid_at, grid_of
+from fer_lab.explain.attribution.maps import scaled
+from fer_lab.explain.attribution.model_state import hooked, ordinary, untouched
+from fer_lab.explain.attribution.tokens import as_map, tokens_of
 
 
 def gradcam(
@@ -31,11 +32,14 @@ def gradcam(
         model: image -> logits.
         image: float ``[N, 3, H, W]``.
         target: class to explain, int64 ``[N]``; the predicted one when None.
-        layer: path of a module with output ``[N, K, h, w]``; the model's ``attribution_layer``
-            by default.
+        layer: path of a module with output ``[N, K, h, w]`` or ``[N, P + h·w, K]``; the model's
+            ``attribution_layer`` by default.
 
     Raises:
-        ConfigError: for a layer that is missing, not spatial, or coarser than 7×7.
+        ConfigError: for a layer that is missing, not spatial, coarser than 7×7, or whose map has
+            no influence on the logits.
+
+    Source: Selvaraju et al. 2017, Eqs. 1 and 2.
     """
     return _cam(model, image, target, layer, _gradcam_map)
 
@@ -46,35 +50,44 @@ def hirescam(
     """Activation times gradient at each place, summed over channels, negative parts cut off.
 
     The same map as Grad-CAM where pooling and one linear layer follow. Arguments as ``gradcam``.
+
+    Source: Draelos & Carin 2020, Eq. 4.
     """
     return _cam(model, image, target, layer, _hirescam_map)
 
 
-def grid_of(
-    model: nn.Module, layer: str | None = None, *, image_size: int | None = None
-) -> tuple[int, int]:
-    """Height and width of the map that a layer gives.
+def gradcam_plus_plus(
+    model: nn.Module, image: Tensor, target: Tensor | None = None, *, layer: str | None = None
+) -> Explanation:
+    """Channels weighted by positive gradients, each the more the fewer places share its effect.
 
-    Args:
-        model: image -> logits.
-        layer: path of a module; the model's ``attribution_layer`` by default.
-        image_size: side of the image in pixels; the model's ``image_size`` by default.
+    Meant for activations that are not negative, such as those after a ReLU. Arguments as
+    ``gradcam``.
+
+    Source: Chattopadhay et al. 2018, Eqs. 10 and 19, for the score exp(logit).
+    """
+    return _cam(model, image, target, layer, _gradcam_plus_plus_map)
+
+
+def layercam(
+    model: nn.Module, image: Tensor, target: Tensor | None = None, *, layer: str | None = None
+) -> Explanation:
+    """Activation times positive gradient at each place, summed over channels, and cut off at 0.
+
+    Finer than Grad-CAM in early layers. Arguments as ``gradcam``.
+
+    Source: Jiang et al. 2021, Eqs. 5 to 7.
+    """
+    return _cam(model, image, target, layer, _layercam_map)
+
+
+def check(model: nn.Module, image_size: int, *, layer: str | None = None) -> None:
+    """Refuse a layer that cannot be explained, at the price of one forward pass.
 
     Raises:
         ConfigError: as ``gradcam``.
     """
-    size = image_size or int(getattr(model, "image_size", 224))
-    reference = next(model.parameters())
-    image = torch.zeros(1, 3, size, size, device=reference.device, dtype=reference.dtype)
-    name, module = _layer(model, image, layer)
-    found: list[Any] = []
-
-    def look(_module: nn.Module, _inputs: Any, output: Any) -> None:
-        found.append(output)
-
-    with _untouched(model), torch.no_grad(), _hooked(module, look):
-        model(image)
-    return _grid(model, image, name, found[-1] if found else None)
+    grid_of(model, layer, image_size=image_size)
 
 
 def _gradcam_map(activation: Tensor, gradient: Tensor) -> Tensor:
@@ -86,6 +99,19 @@ def _hirescam_map(activation: Tensor, gradient: Tensor) -> Tensor:
     return (activation * gradient).sum(1)
 
 
+def _gradcam_plus_plus_map(activation: Tensor, gradient: Tensor) -> Tensor:
+    # Second and third derivative of exp(logit) are powers of the logit's gradient g, and Eq. 19,
+    # g² / (2g² + g³ ΣA), is 1 / (2 + g ΣA): no powers that vanish in float32.
+    below = 2 + gradient * activation.sum((2, 3), keepdim=True)
+    share = torch.where(below == 0, 0, 1 / below)
+    weight = (share * gradient.relu()).sum((2, 3))
+    return torch.einsum("nk,nkhw->nhw", weight, activation)
+
+
+def _layercam_map(activation: Tensor, gradient: Tensor) -> Tensor:
+    return (activation * gradient.relu()).sum(1)
+
+
 def _cam(
     model: nn.Module,
     image: Tensor,
@@ -93,12 +119,11 @@ def _cam(
     layer: str | None,
     combine: Callable[[Tensor, Tensor], Tensor],
 ) -> Explanation:
-    # Inside an inference mode nothing can be differentiated, nor can its tensors.
-    with _untouched(model), torch.inference_mode(False):
-        image = image.clone() if image.is_inference() else image.detach()
-        name, module = _layer(model, image, layer)
+    with untouched(model), torch.inference_mode(False):
+        image = ordinary(image)
+        name, module = find_layer(model, image, layer)
         logits, output = _logits_over(model, image, module, gradient_before=False)
-        grid = _grid(model, image, name, output)
+        grid = grid_at(model, image, name, output)
         if not logits.requires_grad:
             # The layer stands in a no_grad block of the model's: its end took the gradient away.
             logits, output = _logits_over(model, image, module, gradient_before=True)
@@ -115,8 +140,25 @@ def _cam(
                 where="explain.layer",
                 hint="choose a layer between the image and the logits",
             )
-        heat = combine(output.detach().float(), gradient.float()).relu()
-    return Explanation(logits.detach(), _scaled(heat, image.shape[-2:]), grid)
+        maps = _maps(output.detach().float(), gradient.float(), image, name)
+        heat = combine(*maps).relu()
+    return Explanation(logits.detach(), scaled(heat, image.shape[-2:]), grid)
+
+
+def _maps(activation: Tensor, gradient: Tensor, image: Tensor, name: str) -> tuple[Tensor, Tensor]:
+    """Activation and gradient as ``[N, K, h, w]``."""
+    if activation.ndim == 4:
+        return activation, gradient
+    height, width = image.shape[-2:]
+    division = tokens_of(activation.shape[1], (height, width))
+    assert division is not None  # grid_at has refused such a layer
+    if not gradient[:, division.prefix :].any():
+        raise ConfigError(
+            f"after the layer {name!r} only the class token is read: its map says nothing",
+            where="explain.layer",
+            hint="choose the block before, or the norm1 inside the last block",
+        )
+    return as_map(activation, division), as_map(gradient, division)
 
 
 def _logits_over(
@@ -139,123 +181,6 @@ def _logits_over(
         passed_on: Tensor = tapped[0].clone()
         return passed_on
 
-    with torch.set_grad_enabled(gradient_before), _hooked(module, tap):
+    with torch.set_grad_enabled(gradient_before), hooked(module, tap):
         logits: Tensor = model(image)
     return logits, tapped[0]
-
-
-def _scaled(heat: Tensor, size: torch.Size) -> Tensor:
-    """``heat`` [N, h, w] enlarged to ``size`` and stretched to [0, 1]; flat maps become zero."""
-    enlarged = F.interpolate(heat[:, None], size=tuple(size), mode="bilinear", align_corners=False)
-    flat = enlarged.flatten(1)
-    low, high = flat.aminmax(dim=1, keepdim=True)
-    spread = high - low
-    scale = torch.where(spread > 0, 1 / spread, torch.zeros_like(spread))
-    return ((flat - low) * scale).clamp_(0, 1).view(enlarged.shape[0], *size)
-
-
-@contextmanager
-def _untouched(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside, every module's own mode again after."""
-    modes = [(module, module.training) for module in model.modules()]
-    try:
-        model.eval()
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
-
-
-@contextmanager
-def _hooked(
-    module: nn.Module, hook: Callable[[nn.Module, Any, Any], Tensor | None]
-) -> Iterator[None]:
-    handle = module.register_forward_hook(hook)
-    try:
-        yield
-    finally:
-        handle.remove()
-
-
-def _layer(model: nn.Module, image: Tensor, layer: str | None) -> tuple[str, nn.Module]:
-    modules = dict(model.named_modules())
-    name = layer if layer is not None else getattr(model, "attribution_layer", None)
-    if name is None:
-        raise ConfigError(
-            f"{type(model).__name__} does not say which layer to explain",
-            where="explain.layer",
-            hint=_advice(model, image),
-        )
-    if name not in modules or not name:
-        near = difflib.get_close_matches(name, list(modules), n=3, cutoff=0.5)
-        raise ConfigError(
-            f"{type(model).__name__} has no layer {name!r}",
-            where="explain.layer",
-            hint=f"near ones: {', '.join(near)}" if near else _advice(model, image),
-        )
-    return name, modules[name]
-
-
-def _grid(model: nn.Module, image: Tensor, name: str, output: Any) -> tuple[int, int]:
-    """Height and width of a layer's output, if that is a map fine enough to explain."""
-    grid = _map_size(output, image)
-    if output is None:
-        raise ConfigError(
-            f"{type(model).__name__} has a layer {name!r} but does not use it",
-            where="explain.layer",
-            hint=_advice(model, image),
-        )
-    if grid is None:
-        shape = list(output.shape) if isinstance(output, Tensor) else type(output).__name__
-        raise ConfigError(
-            f"the layer {name!r} gives {shape}, not a map over the image",
-            where="explain.layer",
-            hint=_advice(model, image),
-        )
-    if min(grid) < MIN_GRID:
-        raise ConfigError(
-            f"the layer {name!r} has a grid of {grid[0]}×{grid[1]} at "
-            f"{image.shape[-2]}×{image.shape[-1]} px, too coarse for face regions",
-            where="explain.layer",
-            hint=_advice(model, image),
-        )
-    return grid
-
-
-def _map_size(output: Any, image: Tensor) -> tuple[int, int] | None:
-    """Height and width of ``[N, K, h, w]`` over the image, None for anything else.
-
-    The aspect must be the image's: it tells channels-last maps ``[N, h, w, K]`` apart.
-    """
-    if not isinstance(output, Tensor) or output.ndim != 4:
-        return None
-    (height, width), (rows, columns) = image.shape[-2:], output.shape[-2:]
-    fits = rows <= height and columns <= width
-    alike = abs(rows * width - columns * height) <= max(height, width)
-    return (rows, columns) if fits and alike else None
-
-
-def _advice(model: nn.Module, image: Tensor) -> str:
-    """The layer to take instead: the last fine enough, of those the least nested."""
-    found: list[str] = []
-    with _untouched(model), torch.no_grad():
-        names = {module: name for name, module in model.named_modules() if name}
-
-        def look(module: nn.Module, _inputs: Any, output: Any) -> None:
-            grid = _map_size(output, image)
-            if grid is not None and min(grid) >= MIN_GRID:
-                found.append(names[module])
-
-        handles = [module.register_forward_hook(look) for module in names]
-        try:
-            model(image[:1])
-        finally:
-            for handle in handles:
-                handle.remove()
-    if not found:
-        return (
-            f"this model has no spatial layer of {MIN_GRID}×{MIN_GRID} or finer for a "
-            "class-activation map: use larger images or another method"
-        )
-    depth = min(name.count(".") for name in found)
-    return f"use layer={[name for name in found if name.count('.') == depth][-1]}"

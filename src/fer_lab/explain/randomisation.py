@@ -1,0 +1,96 @@
+"""Whether an attribution depends on what the model has learned: its weights drawn anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from fer_lab.explain import perturbation
+from fer_lab.explain.rank_correlation import spearman
+
+Explain = Callable[[nn.Module, Tensor, Tensor], Tensor]
+
+
+class Randomisation(NamedTuple):
+    """How much of an attribution is left when the model forgets what it learned.
+
+    Attributes:
+        modules: paths of the modules, in the order in which they are drawn anew; with
+            ``cascading=False`` all at once.
+        correlation: Spearman's, of the attribution before and after, ``[S, N]``; one row a module,
+            or one row in all. NaN where one of the two is constant.
+        chance: Spearman's correlation of the attribution with a random map, ``[N]``.
+    """
+
+    modules: list[str]
+    correlation: Tensor
+    chance: Tensor
+
+
+def randomisation_check(
+    model: nn.Module,
+    explain: Explain,
+    image: Tensor,
+    target: Tensor,
+    *,
+    cascading: bool = True,
+    modules: Sequence[str] | None = None,
+    seed: int = 0,
+) -> Randomisation:
+    """Correlation of attributions before and after the model's weights are drawn anew.
+
+    It must fall towards ``chance``: an attribution that stays alike shows the image, not the model.
+    The weights of a copy are drawn, the model stays as it is.
+
+    Args:
+        model: image -> logits.
+        explain: ``(model, image, target) -> [N, H, W]``, such as `fer_lab.explain.attribute`.
+        image: float ``[N, 3, H, W]``.
+        target: class that is explained, int64 ``[N]``.
+        cascading: one module after the other, each beside those before it; else all at once.
+        modules: paths of what is drawn anew, each with all that is in it; by default every module
+            with parameters of its own, from the last defined (the head) to the first.
+        seed: of weights and random maps.
+
+    Raises:
+        ValueError: for a module that there is not, or a model without parameters.
+
+    Source: Adebayo et al. 2018, cascading and full randomisation of the model's parameters.
+    """
+    known = dict(model.named_modules())
+    own = [name for name, part in known.items() if list(part.parameters(recurse=False))]
+    chosen = list(modules) if modules is not None else own[::-1]
+    missing = [name for name in chosen if name not in known]
+    if missing or not chosen:
+        lacking = repr(missing[0]) if missing else "with parameters"
+        raise ValueError(f"{type(model).__name__} has no module {lacking}")
+    before = explain(model, image, target).flatten(1)
+    copy = deepcopy(model)
+    parts = dict(copy.named_modules())
+    rows = []
+    with torch.random.fork_rng():
+        for position, name in enumerate(chosen):
+            torch.manual_seed(seed + position)
+            _draw_anew(parts[name])
+            if cascading or position == len(chosen) - 1:
+                rows.append(spearman(before, explain(copy, image, target).flatten(1)))
+    generator = torch.Generator().manual_seed(seed)
+    chance = spearman(before, perturbation.random_maps(image, generator).flatten(1))
+    return Randomisation(chosen, torch.stack(rows), chance)
+
+
+@torch.no_grad()
+def _draw_anew(module: nn.Module) -> None:
+    """As the layers' own initialisation does; parameters without one keep mean and spread."""
+    for part in module.modules():
+        reset = getattr(part, "reset_parameters", None)
+        if callable(reset):
+            reset()
+            continue
+        for parameter in part.parameters(recurse=False):
+            noise = torch.randn_like(parameter)
+            parameter.copy_(parameter.mean() + noise * parameter.std(correction=0))

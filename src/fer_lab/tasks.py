@@ -1,0 +1,79 @@
+"""The tasks of the command line, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the command line says of a task.
+
+    Attributes:
+        summary: the task in a line.
+        often: what is often set, as lines of the help.
+        more: further words, as lines of the help.
+        flags: words that stand for an override.
+        things: the override that words without ``=`` are gathered in, where there is one.
+    """
+
+    summary: str
+    often: str
+    more: str = ""
+    flags: Mapping[str, str] = field(default_factory=dict)
+    things: str | None = None
+
+
+TASKS = {
+    "train": Task(
+        "train a classifier, audit it, test it, write its report",
+        """\
+  model.optimizer.lr=1e-3     trainer.max_epochs=10      recipe.batch_size=64
+  dataset.root=FOLDER         split.where.race=[black]   attributes=[gender,age]
+  seed=2                      name=my-run                logger.mode=online
+  callbacks.checkpoint.monitor=val/fairness/bias         explain.max_samples=99
+  callbacks.checkpoint.floor={val/accuracy:0.5}
+  callbacks.early_stopping.epochs=5""",
+        "  resume=FOLDER | resume=last     go on with a run that was interrupted\n",
+    ),
+    "evaluate": Task(
+        "audit a model on any dataset, or a table of predictions",
+        """\
+  predictions=FILE            a .csv or .parquet file (docs/predictions.md)
+    columns={label:truth}     labels={0:happy,1:sad}     attributes=[gender,site]
+    classes=7                 demographics_source=deepface
+  checkpoint=FILE             or a run's folder, or last: with dataset=…
+    dataset.root=FOLDER       rows=test (val, all)       test_split.where.age=[54+]
+  callbacks.fairness.min_count=10   callbacks.fairness.resamples=5000""",
+    ),
+    "compare": Task(
+        "what differs between two runs, on the same samples",
+        """\
+  A B                         run folders, or .csv and .parquet files: B - A
+  split=val                   of runs: the samples of which split
+  attributes=[gender]         min_count=10               resamples=5000""",
+        things="runs",
+    ),
+    "audit": Task(
+        "measure the bias of a dataset's labels against its demographics",
+        """\
+  dataset.root=FOLDER         rows=train (all, val, test)
+  attributes=[gender,age]     classes=8                  variant=published""",
+    ),
+    "table": Task(
+        "put runs side by side: Markdown, LaTeX and CSV",
+        """\
+  runs=FOLDER                 rows=[model,split]         columns=[accuracy]
+  values=accuracy             digits=2 percent=true      format=latex""",
+        things="runs",
+    ),
+    "check": Task(
+        "count a dataset's images, find duplicates and unreadable files",
+        """\
+  dataset.root=FOLDER         split.where.race=[black]   attributes=[gender,age]
+  classes=8                   radius=4 (radius=null: exact duplicates alone)""",
+        "  --strict (or strict=true)       exit code 1 when a split leaks into another\n",
+        flags={"--strict": "strict=true"},
+    ),
+}
