@@ -29,10 +29,10 @@ from torchvision.transforms import Compose, PILToTensor, Resize
 
 from benchmarks._ratios import print_ratio
 from fer_lab.data.dataset import FaceDataset, collated
-from fer_lab.data.images import FileImages, Images
 from fer_lab.data.manifest import validate
-from fer_lab.data.opencv import opencv
-from fer_lab.data.packed import pack
+from fer_lab.data.pixels.images import FileImages, Images
+from fer_lab.data.pixels.opencv import opencv
+from fer_lab.data.pixels.packed import pack
 
 PIXELS = 425
 BATCH = 32

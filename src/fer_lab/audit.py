@@ -14,7 +14,7 @@ from fer_lab.errors import ConfigError, user_mistake
 if TYPE_CHECKING:
     from fer_lab.data.side_by_side import Side
     from fer_lab.record import RunRecord
-    from fer_lab.report.audit_facts import Audit
+    from fer_lab.report.audit.facts import Audit
 
 log = logging.getLogger(__name__)
 
@@ -35,10 +35,10 @@ def audit(cfg: DictConfig, folder: Path) -> Audit:
     from rich.console import Console
 
     from fer_lab.record import RunRecord
-    from fer_lab.report.audit_facts import write_audit
-    from fer_lab.report.audit_figures import write_figures
-    from fer_lab.report.audit_page import write_page
-    from fer_lab.report.audit_summary import audit_summary
+    from fer_lab.report.audit.facts import write_audit
+    from fer_lab.report.audit.figures import write_figures
+    from fer_lab.report.audit.page import write_page
+    from fer_lab.report.audit.summary import audit_summary
 
     record = RunRecord(folder, _identity(cfg))
     status, reason = "failed", None
@@ -90,11 +90,11 @@ def _audited(cfg: DictConfig, record: RunRecord) -> Audit:
     """Read the datasets and measure each of them."""
     from fer_lab.data.audit_rows import Wanted
     from fer_lab.data.manifest import fingerprint
-    from fer_lab.data.packed import default_cache
-    from fer_lab.data.selection import plain
+    from fer_lab.data.pixels.packed import default_cache
     from fer_lab.data.side_by_side import read_sides
-    from fer_lab.data.split_options import Split
-    from fer_lab.report.audit_facts import audit_of
+    from fer_lab.data.splitting.selection import plain
+    from fer_lab.data.splitting.split_options import Split
+    from fer_lab.report.audit.facts import audit_of
 
     _refuse(cfg)
     refuse_shared_root(cfg)
@@ -152,8 +152,8 @@ def _audited(cfg: DictConfig, record: RunRecord) -> Audit:
 
 def _refuse(cfg: DictConfig) -> None:
     """Options that would end in a library's words, after minutes of reading."""
-    from fer_lab.data.selection import plain
-    from fer_lab.data.target import EXPRESSION
+    from fer_lab.data.splitting.selection import plain
+    from fer_lab.data.splitting.target import EXPRESSION
     from fer_lab.errors import near_miss
 
     if cfg.variant not in VARIANTS:

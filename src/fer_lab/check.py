@@ -14,7 +14,7 @@ from fer_lab.errors import ConfigError, DataError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from fer_lab.data.selection import Selection
+    from fer_lab.data.splitting.selection import Selection
     from fer_lab.report.check_summary import Findings
 
 log = logging.getLogger(__name__)
@@ -58,9 +58,9 @@ def examine(cfg: DictConfig) -> Findings:
     from fer_lab.data.assets import assets
     from fer_lab.data.census import census, reasons
     from fer_lab.data.loading import choose_rows
-    from fer_lab.data.packed import default_cache
-    from fer_lab.data.selection import plain
-    from fer_lab.data.split_options import Split
+    from fer_lab.data.pixels.packed import default_cache
+    from fer_lab.data.splitting.selection import plain
+    from fer_lab.data.splitting.split_options import Split
     from fer_lab.data.synthetic.reader import SyntheticReader
     from fer_lab.report.check_summary import Findings
 
@@ -131,8 +131,8 @@ def _compare(
     """The duplicates among files, their leakage, and how many were not compared with all."""
     import numpy as np
 
-    from fer_lab.data.duplicates import find_duplicates, leakage
-    from fer_lab.data.hashing import hash_faces
+    from fer_lab.data.pixels.duplicates import find_duplicates, leakage
+    from fer_lab.data.pixels.hashing import hash_faces
 
     contents, hashes, hashed = hash_faces(rows, cache)
     if radius is None:

@@ -120,7 +120,6 @@ def _task_help(task: str) -> str:
             subsequent_indent=" " * 15,
         )
         for group, options in _task_groups(task).items()
-        if group != "experiment"
     ]
     things = TASKS[task].things
     return _TASK_HELP.format(
@@ -186,15 +185,27 @@ def _compose_and_run(task: str, directory: Path, arguments: Sequence[str]) -> No
     """
     import hydra
     from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
     from omegaconf import DictConfig
 
     function = getattr(import_module(f"fer_lab.{task}"), task)
+    mistakes: list[FerLabError] = []
 
     def job(cfg: DictConfig) -> None:
         sys.argv = list(arguments)
-        function(cfg, Path(HydraConfig.get().runtime.output_dir))
+        settings = HydraConfig.get()
+        try:
+            function(cfg, Path(settings.runtime.output_dir))
+        except FerLabError as error:
+            # Hydra would print all overrides before a message that says what is wrong. A sweep
+            # needs to know which of its jobs failed.
+            if settings.mode == RunMode.MULTIRUN:
+                raise
+            mistakes.append(error)
 
     hydra.main(version_base="1.3", config_path=str(directory), config_name=task)(job)()
+    if mistakes:
+        raise mistakes[0]
 
 
 @contextlib.contextmanager

@@ -38,7 +38,7 @@ def compare(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     from rich.console import Console
 
     from fer_lab.data.predictions import is_inferred
-    from fer_lab.data.selection import plain
+    from fer_lab.data.splitting.selection import plain
     from fer_lab.files import atomic_path, write_json
     from fer_lab.metrics.comparison import compare_predictions
     from fer_lab.report.comparison import comparison_figure, comparison_summary, difference_frame
@@ -104,7 +104,7 @@ def _read(
     cfg: DictConfig, path: Path, classes: int | list[str] | None, attributes: list[str] | None
 ) -> Predictions:
     from fer_lab.data.predictions import read_prediction_file
-    from fer_lab.data.selection import plain
+    from fer_lab.data.splitting.selection import plain
 
     predictions = read_prediction_file(
         path,

@@ -48,7 +48,7 @@ def evaluate(cfg: DictConfig, folder: Path) -> None:
         FerLabError: for a mistake in the configuration, the file or the data; the record then
             says ``failed`` and why.
     """
-    from fer_lab.data.selection import plain
+    from fer_lab.data.splitting.selection import plain
 
     cfg.name = cfg.name or _name(cfg)
     with run_session(cfg, folder, "evaluate") as session:
@@ -79,7 +79,7 @@ def _name(cfg: DictConfig) -> str:
 
 def _evaluate_file(cfg: DictConfig, session: Session, attributes: list[str] | None) -> None:
     from fer_lab.data.predictions import read_prediction_file
-    from fer_lab.data.selection import plain
+    from fer_lab.data.splitting.selection import plain
     from fer_lab.files import atomic_path, write_json
     from fer_lab.metrics.provenance import audit_document
 
@@ -112,7 +112,7 @@ def _evaluate_file(cfg: DictConfig, session: Session, attributes: list[str] | No
 
 def _audit_options(cfg: DictConfig) -> dict[str, Any]:
     """How the callback would audit, without what only a callback needs."""
-    from fer_lab.data.selection import plain
+    from fer_lab.data.splitting.selection import plain
 
     if cfg.callbacks.get("fairness") is None:
         raise ConfigError(
@@ -139,8 +139,8 @@ def _evaluate_checkpoint(cfg: DictConfig, session: Session) -> None:
     from hydra.utils import instantiate
     from pytorch_lightning import seed_everything
 
-    from fer_lab.data.selection import plain
-    from fer_lab.data.target import EXPRESSION
+    from fer_lab.data.splitting.selection import plain
+    from fer_lab.data.splitting.target import EXPRESSION
     from fer_lab.models.checkpoints import load_checkpoint
     from fer_lab.record import find_checkpoint
 
@@ -235,7 +235,7 @@ def _choose_rows(datamodule: FaceDataModule, rows: str) -> None:
     """Make the rows that are asked for those that are tested."""
     import numpy as np
 
-    from fer_lab.data.splits import where
+    from fer_lab.data.splitting.splits import where
 
     manifest = datamodule.manifest
     if rows != "test":

@@ -150,6 +150,8 @@ def _identity(cfg: DictConfig, task: str) -> dict[str, Any]:
         for group, option in HydraConfig.get().runtime.choices.items()
         if not group.startswith(("hydra", "local")) and "@" not in group and option is not None
     }
+    if "dataset" in cfg and "dataset" not in choices:  # Hydra names no option for several at once
+        choices["dataset"] = "+".join(map(str, cfg.dataset.sources))
     identity: dict[str, Any] = {
         "name": cfg.name,
         "task": task,

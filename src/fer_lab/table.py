@@ -7,7 +7,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from fer_lab.errors import ConfigError, near_miss
-from fer_lab.report.run_table import RunTable
+from fer_lab.report.run_tables.table import RunTable
 
 _ROOTS = ("outputs", "multirun")
 
@@ -24,8 +24,8 @@ def table(cfg: DictConfig, folder: Path) -> RunTable:
     """
     import sys
 
-    from fer_lab.report.run_table import run_table
-    from fer_lab.report.table_formats import FORMATS, Style, write_table
+    from fer_lab.report.run_tables.formats import FORMATS, Style, write_table
+    from fer_lab.report.run_tables.table import run_table
 
     options = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(options, dict)

@@ -59,7 +59,7 @@ def start_wandb(cfg: DictConfig, folder: Path, record: RunRecord) -> Tracker | N
     os.environ.setdefault("WANDB_CONSOLE", "off")
     import wandb
 
-    from fer_lab.data.selection import plain
+    from fer_lab.data.splitting.selection import plain
 
     sweep = HydraConfig.get().mode == RunMode.MULTIRUN
     group = cfg.logger.group or (Path(HydraConfig.get().sweep.dir).as_posix() if sweep else None)

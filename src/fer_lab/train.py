@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pytorch_lightning import Callback, LightningModule, Trainer
 
     from fer_lab.data.datamodule import FaceDataModule
-    from fer_lab.data.images import Rows
+    from fer_lab.data.pixels.images import Rows
 
 log = logging.getLogger(__name__)
 

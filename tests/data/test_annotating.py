@@ -11,7 +11,7 @@ import pytest
 from fer_lab.data.annotating import annotate_each
 from fer_lab.data.loading import Chosen, choose_rows
 from fer_lab.data.manifest import assets, group_values
-from fer_lab.data.split_options import Split
+from fer_lab.data.splitting.split_options import Split
 from fer_lab.errors import DataError
 from tests.data.flat_faces import flat_manifest
 from tests.layouts.table import write_image, write_rows

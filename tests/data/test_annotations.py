@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from fer_lab.data import TableDataModule
-from fer_lab.data.images import FileImages, resize_mask
 from fer_lab.data.manifest import Assets, assets, merge, validate
-from fer_lab.data.masks import NO_REGION, UNUSABLE, decode_mask, with_usable_masks
+from fer_lab.data.pixels.images import FileImages, resize_mask
+from fer_lab.data.pixels.masks import NO_REGION, UNUSABLE, decode_mask, with_usable_masks
 from fer_lab.data.sources.external import RANKS, annotate
 from fer_lab.errors import ConfigError, DataError
 from tests.layouts.table import write_image, write_mask, write_rows

@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from fer_lab.data import CelebAMaskHQDataModule, FaceDataModule, loading
-from fer_lab.data.images import FileImages
 from fer_lab.data.manifest import assets, fingerprint
-from fer_lab.data.masks import NO_REGION, UNUSABLE
-from fer_lab.data.packed import pack
+from fer_lab.data.pixels.images import FileImages
+from fer_lab.data.pixels.masks import NO_REGION, UNUSABLE
+from fer_lab.data.pixels.packed import pack
 from fer_lab.data.sources import read
 from fer_lab.data.sources.celebamask_hq import mask_path
 from fer_lab.data.vocabulary import REGIONS

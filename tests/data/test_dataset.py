@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from fer_lab.data.dataset import FaceDataset, collated
-from fer_lab.data.packed import pack
+from fer_lab.data.pixels.packed import pack
 from tests.data.flat_faces import BareReader, flat_manifest
 
 

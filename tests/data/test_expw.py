@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from fer_lab.data.manifest import assets
-from fer_lab.data.partition import partition
 from fer_lab.data.sources import expw, read
-from fer_lab.data.split_options import Split
+from fer_lab.data.splitting.partition import partition
+from fer_lab.data.splitting.split_options import Split
 from fer_lab.errors import DataError
 from tests.layouts.affectnet import write_image
 from tests.layouts.expw import EXPRESSIONS, line, write

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fer_lab.data.manifest import assets, fingerprint
-from fer_lab.data.packed import pack
+from fer_lab.data.pixels.packed import pack
 from fer_lab.data.sources import fer2013, read
 from fer_lab.data.vocabulary import EXPRESSIONS as VOCABULARY
 from fer_lab.errors import ConfigError, DataError

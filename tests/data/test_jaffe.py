@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fer_lab.data.decoding import decode
+from fer_lab.data.pixels.decoding import decode
 from fer_lab.data.sources import jaffe, read
 from fer_lab.errors import DataError
 from tests.layouts.jaffe import CODES, SUBJECTS, write_grey, write_jaffe

@@ -5,7 +5,7 @@ import pytest
 
 from fer_lab.data.manifest import assets, group_values
 from fer_lab.data.sources import kdef, read
-from fer_lab.data.splits import where
+from fer_lab.data.splitting.splits import where
 from fer_lab.errors import ConfigError, DataError
 from tests.layouts.kdef import ANGLES, CODES, write_kdef, write_photograph
 

@@ -17,8 +17,8 @@ import fer_lab.data
 from fer_lab.configuration import config_directory, register_resolvers
 from fer_lab.data.face_datamodule import FaceDataModule
 from fer_lab.data.manifest import assets, fingerprint, validate
+from fer_lab.data.pixels.verification import verify
 from fer_lab.data.sources import SOURCES, read
-from fer_lab.data.verification import verify
 from fer_lab.errors import DataError
 from tests.layouts import (
     affectnet,

@@ -14,9 +14,9 @@ from fer_lab.configuration import refuse_shared_root
 from fer_lab.data.face_datamodule import FaceDataModule
 from fer_lab.data.manifest import assets, group_values, merge, renamed, validate
 from fer_lab.data.merging import harmonised
-from fer_lab.data.partition import partition
 from fer_lab.data.sources import SOURCES, read
-from fer_lab.data.split_options import Split
+from fer_lab.data.splitting.partition import partition
+from fer_lab.data.splitting.split_options import Split
 from fer_lab.data.vocabulary import RACES
 from fer_lab.errors import ConfigError, DataError
 from tests.layouts.affectnet import write_csv_release

@@ -8,7 +8,7 @@ import pytest
 from fer_lab.data import read
 from fer_lab.data.audit_rows import Wanted
 from fer_lab.data.side_by_side import read_sides
-from fer_lab.data.split_options import Split
+from fer_lab.data.splitting.split_options import Split
 from fer_lab.errors import ConfigError, DataError
 from tests.layouts import affectnet, expw, jaffe, rafdb
 

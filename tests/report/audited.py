@@ -10,7 +10,7 @@ import pandas as pd
 
 from fer_lab.data.side_by_side import Side
 from fer_lab.data.vocabulary import AGE_GROUPS, EXPRESSIONS, GENDERS, RACES, UNKNOWN
-from fer_lab.report.audit_facts import Audit, audit_of
+from fer_lab.report.audit.facts import Audit, audit_of
 
 CLASSES = EXPRESSIONS[:7]
 GROUPS: dict[str, tuple[str, ...]] = {"gender": GENDERS, "age": AGE_GROUPS, "race": RACES}

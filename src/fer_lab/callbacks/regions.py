@@ -15,7 +15,7 @@ from torch import Tensor
 
 from fer_lab.callbacks.stages import EvaluationCallback, audited_split, face_data, write_joined
 from fer_lab.data.manifest import attribute_column
-from fer_lab.data.subsets import balanced_subset
+from fer_lab.data.splitting.subsets import balanced_subset
 from fer_lab.data.vocabulary import REGIONS
 from fer_lab.explain.attribution import check, explain_prediction, method_for, options_of
 from fer_lab.explain.patches import PatchCollector

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from fer_lab.data.assets import assets, rows_of_files
 from fer_lab.data.manifest import SPLITS
-from fer_lab.data.partition import partition
-from fer_lab.data.split_options import Split
-from fer_lab.data.splits import where
-from fer_lab.data.subsets import equal_cells
-from fer_lab.data.target import EXPRESSION, set_target
-from fer_lab.data.verification import verify
+from fer_lab.data.pixels.verification import verify
+from fer_lab.data.splitting.partition import partition
+from fer_lab.data.splitting.split_options import Split
+from fer_lab.data.splitting.splits import where
+from fer_lab.data.splitting.subsets import equal_cells
+from fer_lab.data.splitting.target import EXPRESSION, set_target
 from fer_lab.data.vocabulary import UNKNOWN
 from fer_lab.errors import ConfigError, DataError
 
@@ -33,7 +33,7 @@ class Wanted:
     Attributes:
         rows: ``all``, or one split as a training would have it.
         split: its ``where`` filters all rows; the rest says which rows are which split.
-        classes: 6, 7, 8 or names, see :func:`~fer_lab.data.target.set_target`.
+        classes: 6, 7, 8 or names, see :func:`~fer_lab.data.splitting.target.set_target`.
         target: what ``label`` is.
         verified_in: folder of the verdicts on image files, those that cannot be decoded being set
             aside; None looks at no file.

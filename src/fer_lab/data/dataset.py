@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from fer_lab.data.images import Images
 from fer_lab.data.manifest import attribute_column, group_values
+from fer_lab.data.pixels.images import Images
 
 
 class Batch(TypedDict):

@@ -15,16 +15,16 @@ from torch.utils.data import DataLoader
 
 from fer_lab.data.augment import Augment
 from fer_lab.data.dataset import Batch, FaceDataset
-from fer_lab.data.images import Rows
-from fer_lab.data.inspection import Cache
 from fer_lab.data.loaders import Place, face_loader, worker_count
 from fer_lab.data.loading import Loaded, load
-from fer_lab.data.packed import default_cache
+from fer_lab.data.pixels.images import Rows
+from fer_lab.data.pixels.inspection import Cache
+from fer_lab.data.pixels.packed import default_cache
 from fer_lab.data.samplers import EpochSampler
-from fer_lab.data.selection import plain
-from fer_lab.data.split_options import Split
-from fer_lab.data.subsets import balanced_subset
-from fer_lab.data.target import EXPRESSION
+from fer_lab.data.splitting.selection import plain
+from fer_lab.data.splitting.split_options import Split
+from fer_lab.data.splitting.subsets import balanced_subset
+from fer_lab.data.splitting.target import EXPRESSION
 from fer_lab.data.vocabulary import expression_classes
 from fer_lab.errors import ConfigError, DataError
 
@@ -43,7 +43,7 @@ class FaceDataModule(LightningDataModule):
         sources: options of each dataset by name, ``{"affectnet": {"root": …}}``.
         split: whom the model learns from: ``mixed``, ``female``, ``male``, or a mapping with
             ``where`` (wanted values by attribute), ``folds``, ``balance`` and the other fields
-            of :class:`~fer_lab.data.split_options.Split`. Validation keeps every group.
+            of :class:`~fer_lab.data.splitting.split_options.Split`. Validation keeps every group.
         test_split: whom the model is tested on, in the same forms.
         classes: 6, 7, 8 or names of expressions; of another target the names of its groups, or
             any number for all of them.

@@ -12,7 +12,7 @@ from pytorch_lightning import Trainer
 from torch.utils.data import DataLoader
 
 from fer_lab.data.dataset import Batch, FaceDataset, collated
-from fer_lab.data.packing import processor_count
+from fer_lab.data.pixels.packing import processor_count
 from fer_lab.data.randomness import combine
 from fer_lab.data.samplers import EpochSampler
 from fer_lab.errors import ConfigError

@@ -13,16 +13,16 @@ import pandas as pd
 
 from fer_lab.data.annotating import annotate_each
 from fer_lab.data.assets import assets
-from fer_lab.data.images import Images
-from fer_lab.data.inspection import Cache, Inspected, images_of, inspect
 from fer_lab.data.manifest import fingerprint, renamed
 from fer_lab.data.manifest_cache import remembered
 from fer_lab.data.merging import Harmonise, harmonised
-from fer_lab.data.partition import partition
-from fer_lab.data.selection import Selection, select
+from fer_lab.data.pixels.images import Images
+from fer_lab.data.pixels.inspection import Cache, Inspected, images_of, inspect
 from fer_lab.data.sources import SOURCES, read
-from fer_lab.data.split_options import Split
-from fer_lab.data.target import EXPRESSION, set_target
+from fer_lab.data.splitting.partition import partition
+from fer_lab.data.splitting.selection import Selection, select
+from fer_lab.data.splitting.split_options import Split
+from fer_lab.data.splitting.target import EXPRESSION, set_target
 from fer_lab.errors import ConfigError
 
 
@@ -86,7 +86,7 @@ def choose_rows(
     Args:
         sources: options of each dataset by name; ``source`` is the reader of a dataset of another
             name, so that one reader can give several.
-        classes: 6, 7, 8 or names, see :func:`~fer_lab.data.target.set_target`.
+        classes: 6, 7, 8 or names, see :func:`~fer_lab.data.splitting.target.set_target`.
         attributes: what is audited.
         split: whom the model learns from.
         test_split: whom it is tested on.

@@ -23,7 +23,7 @@ from fer_lab.data.manifest import (
 from fer_lab.data.merging import Harmonise, harmonised
 from fer_lab.data.schema import PREFERRED_ORDER
 from fer_lab.data.sources import SOURCES
-from fer_lab.data.target import target_column
+from fer_lab.data.splitting.target import target_column
 from fer_lab.data.vocabulary import UNKNOWN
 from fer_lab.errors import ConfigError, DataError
 

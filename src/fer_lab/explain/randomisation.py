@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from copy import deepcopy
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
@@ -44,7 +44,7 @@ def randomisation_check(
     """Correlation of attributions before and after the model's weights are drawn anew.
 
     It must fall towards ``chance``: an attribution that stays alike shows the image, not the model.
-    The weights of a copy are drawn, the model stays as it is.
+    The model has its own weights again afterwards.
 
     Args:
         model: image -> logits.
@@ -69,18 +69,29 @@ def randomisation_check(
         lacking = repr(missing[0]) if missing else "with parameters"
         raise ValueError(f"{type(model).__name__} has no module {lacking}")
     before = explain(model, image, target).flatten(1)
-    copy = deepcopy(model)
-    parts = dict(copy.named_modules())
     rows = []
-    with torch.random.fork_rng():
+    with _restored(model), torch.random.fork_rng(range(torch.cuda.device_count())):
         for position, name in enumerate(chosen):
             torch.manual_seed(seed + position)
-            _draw_anew(parts[name])
+            _draw_anew(known[name])
             if cascading or position == len(chosen) - 1:
-                rows.append(spearman(before, explain(copy, image, target).flatten(1)))
+                rows.append(spearman(before, explain(model, image, target).flatten(1)))
     generator = torch.Generator().manual_seed(seed)
     chance = spearman(before, perturbation.random_maps(image, generator).flatten(1))
     return Randomisation(chosen, torch.stack(rows), chance)
+
+
+@contextmanager
+def _restored(model: nn.Module) -> Iterator[None]:
+    """Whatever happens to parameters and buffers inside, they are as before afterwards."""
+    # A copy of the model would copy the trainer that a LightningModule may hang on.
+    kept = [(each, each.detach().clone()) for each in (*model.parameters(), *model.buffers())]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for each, value in kept:
+                each.copy_(value)
 
 
 @torch.no_grad()

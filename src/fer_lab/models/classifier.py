@@ -10,7 +10,7 @@ import torch
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor, nn
 
-from fer_lab.data.selection import plain
+from fer_lab.data.splitting.selection import plain
 from fer_lab.errors import ConfigError, TrainingDivergedError
 from fer_lab.losses import cross_entropy, sample_cross_entropy
 from fer_lab.models.checkpoints import MODEL_CLASS

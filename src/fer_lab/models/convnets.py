@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 import timm
+from timm.models import VisionTransformer
 from torch import Tensor, nn
 
 from fer_lab.errors import ConfigError, near_miss
@@ -100,9 +101,13 @@ class TimmBackbone(Classifier):
         backbone: Any = self.backbone
         found = backbone.feature_info
         rows = found if isinstance(found, list) else found.info
-        if getattr(backbone, "global_pool", None) == "token":
-            rows = rows[:-1]  # after the last block only the class token is read
-        return [(f"backbone.{row['module']}", row["reduction"]) for row in rows]
+        stages = [(f"backbone.{row['module']}", row["reduction"]) for row in rows]
+        if isinstance(backbone, VisionTransformer) and backbone.global_pool == "token":
+            # After the last block only the class token is read, and a normalisation of the tokens
+            # makes their gradient orthogonal to them: the other tokens count at its output.
+            path, reduction = stages.pop()
+            stages.append((f"{path}.norm1", reduction))
+        return stages
 
     def _arguments(self) -> dict[str, Any]:
         arguments: dict[str, Any] = {"num_classes": self.num_classes}

@@ -21,7 +21,13 @@ import pandas as pd
 from fer_lab.data.assets import Assets
 from fer_lab.data.schema import NO_SOURCE
 from fer_lab.data.sources import celeba
-from fer_lab.data.sources.layout import file_names, find_root, not_its_layout, refuse_codes
+from fer_lab.data.sources.layout import (
+    file_names,
+    find_root,
+    folder_advice,
+    not_its_layout,
+    refuse_codes,
+)
 from fer_lab.data.vocabulary import REGION_TITLES, REGIONS, UNKNOWN
 from fer_lab.errors import DataError
 
@@ -47,7 +53,7 @@ def read(
 ) -> pd.DataFrame:
     """Read CelebAMask-HQ.
 
-    ``mask_path`` names the masks of a face's regions together, as :mod:`~fer_lab.data.masks`
+    ``mask_path`` names the masks of a face's regions together, as :mod:`~fer_lab.data.pixels.masks`
     reads them; a face whose masks cannot be used is kept without. Attributes come from the
     release's own list or, by way of the mapping file, from CelebA's; the partition and identities
     from CelebA's. ``label`` is ``unknown``.
@@ -73,7 +79,7 @@ def read(
         raise DataError(
             f"none of CelebAMask-HQ's {len(kept)} images has region masks",
             where=folder / MASKS,
-            hint=f"set the folder by `dataset.root=…`; expected in it: {EXPECTED}",
+            hint=folder_advice(EXPECTED),
         )
     frame = pd.DataFrame(
         {

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from fer_lab.data.manifest import Assets, assets, validate
-from fer_lab.data.masks import COLUMN as MASK_PATH
+from fer_lab.data.pixels.masks import COLUMN as MASK_PATH
 from fer_lab.data.sources.external_rows import (
     Annotated,
     Files,
@@ -177,7 +177,7 @@ def masks(
 
     Returns:
         The manifest with ``mask_path``. What the masks must hold is said at
-        :func:`fer_lab.data.masks.decode_mask`.
+        :func:`fer_lab.data.pixels.masks.decode_mask`.
     """
     root = Path(os.path.abspath(Path(folder).expanduser()))  # noqa: PTH100 (keeps symlinks)
     listed = [

@@ -29,7 +29,7 @@ def find_root(root: str | os.PathLike[str] | None, title: str, expected: str) ->
     Raises:
         DataError: when it is not given or not there.
     """
-    hint = f"set the folder by `dataset.root=…`; expected in it: {expected}"
+    hint = folder_advice(expected)
     if root is None or not str(root):
         raise DataError(
             f"{title} not found: its folder is not set", where="dataset.root", hint=hint
@@ -46,13 +46,21 @@ def find_root(root: str | os.PathLike[str] | None, title: str, expected: str) ->
     return folder
 
 
+def folder_advice(expected: str) -> str:
+    """How a dataset's folder is set, and what must be in it."""
+    return (
+        "set the folder by `dataset.root=…` (beside other datasets `dataset.sources.NAME.root=…`); "
+        f"expected in it: {expected}"
+    )
+
+
 def not_its_layout(title: str, missing: Sequence[str], folder: Path, expected: str) -> DataError:
     """The error of a folder in which some of a dataset's files are not found."""
     named = " and ".join(filter(None, [", ".join(missing[:-1]), missing[-1]]))
     return DataError(
         f"this is not {title}'s layout: {named} not found",
         where=folder,
-        hint=f"set the folder by `dataset.root=…`; expected in it: {expected}",
+        hint=folder_advice(expected),
     )
 
 
@@ -233,7 +241,7 @@ def kept_rows(
             if dropped
             else f"there is no image of {title}",
             where=place,
-            hint=f"set the folder by `dataset.root=…`; expected in it: {expected}",
+            hint=folder_advice(expected),
         )
     return kept.drop(columns="reason"), dropped
 

@@ -19,8 +19,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fer_lab.data.assets import Sample
-from fer_lab.data.images import resize
-from fer_lab.data.packed import default_cache
+from fer_lab.data.pixels.images import resize
+from fer_lab.data.pixels.packed import default_cache
 from fer_lab.data.sources.lists import read_list
 from fer_lab.errors import DataError
 from fer_lab.files import write_json

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_lab.data.opencv import opencv
+from fer_lab.data.pixels.opencv import opencv
 from fer_lab.data.synthetic.curves import Points, like
 from fer_lab.data.synthetic.palette import Colour
 from fer_lab.data.vocabulary import REGIONS

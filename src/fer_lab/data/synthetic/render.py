@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_lab.data.assets import Sample
-from fer_lab.data.opencv import opencv
+from fer_lab.data.pixels.opencv import opencv
 from fer_lab.data.synthetic import accessories, features, hair, relief
 from fer_lab.data.synthetic.anatomy import Face, Traits, traits
 from fer_lab.data.synthetic.appearance import Appearance

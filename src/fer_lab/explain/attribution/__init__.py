@@ -26,8 +26,7 @@ __all__ = [
 
 # Name of a method -> module with a function of that name,
 # ``(model, image, target [N] or None for the predicted class, **options) -> Explanation``.
-# One that does not suit every model or has options to refuse also has a
-# ``check(model, image_size, **options)``.
+# One that does not suit every model also has a ``check(model, image_size, **options)``.
 METHODS = {
     "gradcam": "fer_lab.explain.attribution.cam",
     "hirescam": "fer_lab.explain.attribution.cam",
@@ -120,6 +119,9 @@ def check(model: nn.Module, method: str = "auto", *, image_size: int, **options:
     module = import_module(METHODS[name])
     if hasattr(module, "check"):
         module.check(model, image_size, **options)
+    else:  # without images, a method that fits every model looks at its options alone
+        device = next(model.parameters(), torch.empty(0)).device
+        _function(name)(model, torch.zeros(0, 3, image_size, image_size, device=device), **options)
 
 
 def method_for(model: nn.Module, method: str) -> str:

@@ -20,6 +20,9 @@ from fer_lab.explain.attribution.maps import scaled
 from fer_lab.explain.attribution.model_state import hooked, ordinary, untouched
 from fer_lab.explain.attribution.tokens import as_map, tokens_of
 
+# Share of a sum's terms that float32 leaves of a sum that is zero.
+_ROUNDING = 1e-5
+
 
 def gradcam(
     model: nn.Module, image: Tensor, target: Tensor | None = None, *, layer: str | None = None
@@ -140,25 +143,40 @@ def _cam(
                 where="explain.layer",
                 hint="choose a layer between the image and the logits",
             )
-        maps = _maps(output.detach().float(), gradient.float(), image, name)
-        heat = combine(*maps).relu()
-    return Explanation(logits.detach(), scaled(heat, image.shape[-2:]), grid)
+        activation, gradient = output.detach().float(), gradient.float()
+        if activation.ndim == 3:
+            activation, gradient = _token_maps(activation, gradient, image, name)
+        heat = combine(activation, gradient)
+        if output.ndim == 3 and combine is _hirescam_map:
+            _refuse_cancelled(heat, activation, gradient, name)
+    return Explanation(logits.detach(), scaled(heat.relu(), image.shape[-2:]), grid)
 
 
-def _maps(activation: Tensor, gradient: Tensor, image: Tensor, name: str) -> tuple[Tensor, Tensor]:
-    """Activation and gradient as ``[N, K, h, w]``."""
-    if activation.ndim == 4:
-        return activation, gradient
+def _token_maps(
+    tokens: Tensor, gradient: Tensor, image: Tensor, name: str
+) -> tuple[Tensor, Tensor]:
+    """Tokens and their gradient as ``[N, K, h, w]``."""
     height, width = image.shape[-2:]
-    division = tokens_of(activation.shape[1], (height, width))
+    division = tokens_of(tokens.shape[1], (height, width))
     assert division is not None  # grid_at has refused such a layer
-    if not gradient[:, division.prefix :].any():
+    if len(tokens) and not gradient[:, division.prefix :].any():
         raise ConfigError(
             f"after the layer {name!r} only the class token is read: its map says nothing",
             where="explain.layer",
-            hint="choose the block before, or the norm1 inside the last block",
+            hint="choose the norm1 inside the last block",
         )
-    return as_map(activation, division), as_map(gradient, division)
+    return as_map(tokens, division), as_map(gradient, division)
+
+
+def _refuse_cancelled(heat: Tensor, activation: Tensor, gradient: Tensor, name: str) -> None:
+    """A layer whose output is only read normalised has a gradient orthogonal to it."""
+    if len(heat) and heat.abs().max() <= _ROUNDING * (activation * gradient).abs().sum(1).max():
+        raise ConfigError(
+            f"what follows the layer {name!r} normalises each token, so that activation times "
+            "gradient sums to zero over the channels",
+            where="explain.layer",
+            hint="choose the normalisation after it, as norm1 of the next block, or gradcam",
+        )
 
 
 def _logits_over(

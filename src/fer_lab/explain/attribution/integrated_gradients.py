@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from fer_lab.explain.attribution import Explanation
 from fer_lab.explain.attribution.maps import scaled
 from fer_lab.explain.attribution.model_state import ordinary, untouched
-from fer_lab.explain.attribution.options import refuse_below, refuse_unknown
+from fer_lab.explain.attribution.options import refuse_no_count, refuse_unknown
 from fer_lab.explain.attribution.scores import (
     COLOURS,
     predicted_unless,
@@ -74,7 +74,7 @@ def integral(
     batch_size: int = 64,
 ) -> Integral:
     """The signed attributions behind ``integrated_gradients``; arguments and errors as there."""
-    refuse_below(1, steps=steps, batch_size=batch_size)
+    refuse_no_count(steps=steps, batch_size=batch_size)
     refuse_unknown("baseline", baseline, tuple(COLOURS))
     with untouched(model), torch.inference_mode(False), torch.no_grad():
         image = ordinary(image)
@@ -84,13 +84,16 @@ def integral(
         gained = score_of(logits, chosen, "logit") - score_of(
             model(flat).expand(len(image), -1), chosen, "logit"
         )
-        values: Tensor = IntegratedGradients(model).attribute(
-            image,
-            baselines=flat,
-            target=chosen,
-            n_steps=steps,
-            internal_batch_size=max(batch_size, len(image)),
-        )
-        values = values.detach()
+        path = IntegratedGradients(model)
+        values = torch.zeros_like(image)
+        for first in range(0, len(image), batch_size):
+            some = slice(first, first + batch_size)
+            values[some] = path.attribute(
+                image[some],
+                baselines=flat,
+                target=chosen[some],
+                n_steps=steps,
+                internal_batch_size=batch_size,
+            )
         error = (values.sum((1, 2, 3)) - gained).abs() / gained.abs()
     return Integral(logits, values, error)

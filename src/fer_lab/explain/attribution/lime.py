@@ -15,11 +15,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fer_lab.errors import ConfigError
 from fer_lab.explain.attribution import Explanation
 from fer_lab.explain.attribution.maps import scaled
 from fer_lab.explain.attribution.model_state import ordinary, untouched
-from fer_lab.explain.attribution.options import refuse_below, refuse_unknown
+from fer_lab.explain.attribution.options import (
+    refuse_no_count,
+    refuse_not_positive,
+    refuse_unknown,
+)
 from fer_lab.explain.attribution.scores import (
     COLOURS,
     SCORES,
@@ -58,6 +61,7 @@ def lime(
     *,
     ids: Sequence[object] | None = None,
     segments: int = 50,
+    compactness: float = 20.0,
     samples: int = 256,
     top: int | None = None,
     replace: str = "mean",
@@ -76,6 +80,7 @@ def lime(
         ids: of the images, N; an id and the seed decide which superpixels each sample hides, for
             any model and whatever else is in the batch. The image's own values when None.
         segments: superpixels asked for.
+        compactness: of superpixels; higher is squarer.
         samples: changed images that the model is shown, for each image.
         top: None for the positive weights; a number for the mask of so many most positive
             superpixels (the gender-split study: 5).
@@ -92,13 +97,14 @@ def lime(
     Source: Ribeiro et al. 2016, Algorithm 1; defaults of their package ``lime`` 0.2.
     """
     if top is not None:
-        refuse_below(1, top=top)
+        refuse_no_count(top=top)
     found = superpixel_weights(
         model,
         image,
         target,
         ids=ids,
         segments=segments,
+        compactness=compactness,
         samples=samples,
         replace=replace,
         score=score,
@@ -125,6 +131,7 @@ def superpixel_weights(
     *,
     ids: Sequence[object] | None = None,
     segments: int = 50,
+    compactness: float = 20.0,
     samples: int = 256,
     replace: str = "mean",
     score: str = "probability",
@@ -134,12 +141,10 @@ def superpixel_weights(
     batch_size: int = 64,
 ) -> SuperpixelWeights:
     """The signed weights behind ``lime``; arguments and errors as there."""
-    refuse_below(1, segments=segments, samples=samples, batch_size=batch_size)
+    refuse_no_count(segments=segments, samples=samples, batch_size=batch_size)
+    refuse_not_positive(compactness=compactness, kernel_width=kernel_width, ridge=ridge)
     refuse_unknown("replace", replace, REPLACEMENTS)
     refuse_unknown("score", score, SCORES)
-    for name, value in (("kernel_width", kernel_width), ("ridge", ridge)):
-        if not value > 0:
-            raise ConfigError(f"{name}={value} is not above 0", where=f"explain.options.{name}")
     if ids is not None and len(ids) != len(image):
         raise ValueError(f"{len(ids)} ids for {len(image)} images")
 
@@ -150,7 +155,7 @@ def superpixel_weights(
         pixels = image.cpu()
         indices, designs, answers = [], [], []
         for number, one in enumerate(image):
-            cells = superpixels(pixels[number], segments)
+            cells = superpixels(pixels[number], segments, compactness)
             named = pixels[number].numpy().tobytes() if ids is None else str(ids[number]).encode()
             design = balanced_design(int(cells.max()) + 1, samples, _generator(seed, named))
             index = torch.from_numpy(cells).to(one.device)

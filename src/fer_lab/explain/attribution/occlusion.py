@@ -9,7 +9,7 @@ from fer_lab.errors import ConfigError
 from fer_lab.explain.attribution import Explanation
 from fer_lab.explain.attribution.maps import scaled
 from fer_lab.explain.attribution.model_state import ordinary, untouched
-from fer_lab.explain.attribution.options import refuse_below, refuse_unknown
+from fer_lab.explain.attribution.options import refuse_no_count, refuse_unknown
 from fer_lab.explain.attribution.scores import (
     COLOURS,
     SCORES,
@@ -44,8 +44,6 @@ def occlusion(
     Raises:
         ConfigError: for an option that cannot work.
     """
-    refuse_unknown("replace", replace, tuple(COLOURS))
-    refuse_unknown("score", score, SCORES)
     logits, drop = drops(
         model,
         image,
@@ -75,17 +73,11 @@ def drops(
 
     Arguments and errors: see ``occlusion``.
     """
+    refuse_no_count(batch_size=batch_size)
+    refuse_unknown("replace", replace, tuple(COLOURS))
+    refuse_unknown("score", score, SCORES)
     height, width = image.shape[-2:]
-    window = max(1, min(height, width) // 8) if window is None else window
-    refuse_below(1, window=window, batch_size=batch_size)
-    stride = max(1, window // 2) if stride is None else stride
-    refuse_below(1, stride=stride)
-    if window > min(height, width) or stride > window:
-        raise ConfigError(
-            f"squares of {window} px every {stride} px do not cover {height}×{width} px once",
-            where="explain.options.window, explain.options.stride",
-            hint="a window is no larger than the image, a stride no larger than the window",
-        )
+    window, stride = _window_and_stride(window, stride, height, width)
     with untouched(model), torch.inference_mode(False), torch.no_grad():
         image = ordinary(image)
         logits: Tensor = model(image)
@@ -102,6 +94,22 @@ def drops(
         times = squares.sum(0)
         drop = torch.einsum("sn,shw->nhw", amount, squares.to(amount)) / times
     return logits, drop
+
+
+def _window_and_stride(
+    window: int | None, stride: int | None, height: int, width: int
+) -> tuple[int, int]:
+    window = max(1, min(height, width) // 8) if window is None else window
+    refuse_no_count(window=window)
+    stride = max(1, window // 2) if stride is None else stride
+    refuse_no_count(stride=stride)
+    if window > min(height, width) or stride > window:
+        raise ConfigError(
+            f"squares of {window} px every {stride} px do not cover {height}×{width} px",
+            where="explain.options.window, explain.options.stride",
+            hint="a window is no larger than the image, a stride no larger than the window",
+        )
+    return window, stride
 
 
 def _squares(height: int, width: int, window: int, stride: int, device: torch.device) -> Tensor:

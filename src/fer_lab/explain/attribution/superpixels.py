@@ -14,12 +14,13 @@ from torch import Tensor
 Generator = np.random.Generator
 
 
-def superpixels(image: Tensor, count: int) -> NDArray[np.int64]:
+def superpixels(image: Tensor, count: int, compactness: float) -> NDArray[np.int64]:
     """About ``count`` connected superpixels of like colour, which no random number decides.
 
     Args:
         image: ``[3, H, W]`` in [0, 1].
         count: how many are asked for; what comes out depends on the image.
+        compactness: how much nearness counts against likeness of colour.
 
     Returns:
         Index of each pixel's superpixel, ``[H, W]``, from 0 on without gaps.
@@ -27,7 +28,15 @@ def superpixels(image: Tensor, count: int) -> NDArray[np.int64]:
     Source: SLIC (Achanta et al. 2012), by scikit-image.
     """
     pixels = image.detach().float().cpu().permute(1, 2, 0).numpy()
-    labels = slic(pixels, n_segments=count, start_label=0, channel_axis=-1)
+    # Without smoothing, the noise of a small photograph ends in one superpixel.
+    labels = slic(
+        pixels,
+        n_segments=count,
+        compactness=compactness,
+        sigma=1,
+        start_label=0,
+        channel_axis=-1,
+    )
     _, index = np.unique(labels, return_inverse=True)
     return index.reshape(labels.shape).astype(np.int64)
 

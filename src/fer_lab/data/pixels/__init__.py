@@ -1,0 +1,1 @@
+"""Image files and drawn faces as arrays: decoding, verification, duplicates, caches."""

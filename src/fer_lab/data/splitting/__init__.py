@@ -1,0 +1,1 @@
+"""Which rows a run learns from, watches and is tested on: draws, folds, filters, targets."""

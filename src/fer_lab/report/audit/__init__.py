@@ -1,0 +1,1 @@
+"""The audit of datasets as tables, figures and a page."""
