@@ -12,7 +12,6 @@ Target: the chosen one beats the published ranking, intervals apart.
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
@@ -80,9 +79,8 @@ def estimates(model: torch.nn.Module, image: Tensor) -> dict[str, Tensor]:
     found = {
         "logits": logits,
         "features": features,
-        "probability": logits.softmax(1).amax(1),
         "logit": own,
-        "log-odds": log_odds(logits),
+        "log-odds, or probability": log_odds(logits),
         "margin over the next class": own - logits.topk(2).values[:, 1],
         "margin over neutral": neutral_margin(logits, 0),
         "margin over neutral, with mirror image": neutral_margin(mirrored, 0, target),
@@ -242,7 +240,6 @@ def trained() -> Iterator[Path]:
         subprocess.run(
             [*command, f"hydra.run.dir={folder}/run"],
             cwd=folder,
-            env={**os.environ},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             check=True,

@@ -41,10 +41,10 @@ TASKS = {
         "audit a model on any dataset, or a table of predictions",
         """\
   predictions=FILE            a .csv or .parquet file (docs/predictions.md)
-    columns={label:truth}     labels={0:happy,1:sad}     attributes=[gender,site]
+    columns={label:truth}     labels={0:happy,1:sad}  attributes=[gender,site]
     classes=7                 demographics_source=deepface
   checkpoint=FILE             or a run's folder, or last: with dataset=…
-    dataset.root=FOLDER       rows=test (val, all)       test_split.where.age=[54+]
+    dataset.root=FOLDER       rows=all (test, val)    test_split.where.age=[54+]
   callbacks.fairness.min_count=10   callbacks.fairness.resamples=5000""",
     ),
     "compare": Task(

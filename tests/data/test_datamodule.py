@@ -16,10 +16,11 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from fer_lab.data import loading, packed
+from fer_lab.data import loading
 from fer_lab.data.augment import Augment
 from fer_lab.data.datamodule import AffectNetDataModule, FaceDataModule, SyntheticDataModule
 from fer_lab.data.dataset import Batch
+from fer_lab.data.pixels import packed
 from fer_lab.errors import ConfigError, DataError
 from tests.data.flat_faces import flat_manifest
 from tests.layouts.affectnet import Written, write_csv_release

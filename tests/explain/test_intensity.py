@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -103,6 +105,14 @@ def test_mean_scores_say_strong_as_soon_as_one_value_lies_in_the_last_two_bins()
     assert rank(counts, rule="mean_scores") == ["strong"]
     # By hand: m1 = (98 * 0.05 + 0.35 + 0.45) / 100, m2 = (0.35 + 0.45) / 2, m3 has no value.
     assert rank(a_histogram(b1=98, b4=1, b5=1), rule="mean_scores") == ["average"]
+
+
+def test_the_code_of_the_guide_runs():
+    page = Path(__file__).parents[2] / "docs" / "intensity.md"
+    names: dict[str, object] = {}
+    for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
+        exec(block, names)
+    assert len(names["ranks"]) == 4
 
 
 def test_the_positive_part_ranks_nearly_every_explanation_minimal():

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.data.test_images import file_manifest
 
 from fer_lab.data.pixels.decoding import attempt, decode, look
 from fer_lab.data.pixels.hashing import hash_faces
@@ -16,6 +15,7 @@ from fer_lab.data.pixels.images import FileImages
 from fer_lab.data.pixels.packed import pack
 from fer_lab.data.pixels.verification import verify
 from fer_lab.errors import DataError
+from tests.data.pixels.test_images import file_manifest
 
 FORMATS = {
     "a.jpg": {"quality": 100, "subsampling": 0},

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch  # noqa: F401 (drawing processes must not inherit it)
 
-from fer_lab.data import packed, packing
+from fer_lab.data.pixels import packed, packing
 from fer_lab.data.pixels.packed import PackedImages, default_cache, pack
 from fer_lab.errors import ConfigError, DataError
 from tests.data.flat_faces import BareReader, FlatReader, flat_manifest

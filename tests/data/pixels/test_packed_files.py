@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from tests.data.test_images import file_manifest, save
 
 from fer_lab.data.datamodule import AffectNetDataModule
 from fer_lab.data.pixels import packing
@@ -19,6 +18,7 @@ from fer_lab.data.pixels.decoding import REASONS
 from fer_lab.data.pixels.images import FileImages
 from fer_lab.data.pixels.packed import PackedImages, pack
 from fer_lab.errors import ConfigError, DataError
+from tests.data.pixels.test_images import file_manifest, save
 from tests.layouts.affectnet import write_csv_release
 
 ROOT = Path(__file__).parents[3]
@@ -26,7 +26,7 @@ BUILDER = """
 import sys
 from pathlib import Path
 from fer_lab.data.pixels.packed import pack
-from tests.data.test_images import file_manifest
+from tests.data.pixels.test_images import file_manifest
 paths = sorted(Path(sys.argv[1]).glob("*.jpg"))
 print(pack(file_manifest(paths), 224, sys.argv[2]).folder, flush=True)
 """

@@ -172,8 +172,9 @@ def test_an_interruption_keeps_what_was_seen(tmp_path, monkeypatch):
 VERIFIER = """
 import sys, time
 from pathlib import Path
-from fer_lab.data import file_memory, threads, verification
-from tests.data.test_verification import manifest_of
+from fer_lab.data import threads
+from fer_lab.data.pixels import file_memory, verification
+from tests.data.pixels.test_verification import manifest_of
 
 def slow(path, look=verification.look):
     time.sleep(0.02)

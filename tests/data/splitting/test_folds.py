@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.data.test_splits import cells, drawn, validation
 
 from fer_lab.data.manifest import validate
 from fer_lab.data.splitting.folds import assign_folds, hold_out
@@ -15,6 +14,7 @@ from fer_lab.data.splitting.partition import partition
 from fer_lab.data.splitting.split_options import Split
 from fer_lab.data.splitting.splits import assign_test
 from fer_lab.errors import ConfigError
+from tests.data.splitting.test_splits import cells, drawn, validation
 
 people_and_rows = given(
     people=st.integers(6, 40),

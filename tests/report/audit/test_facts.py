@@ -113,8 +113,8 @@ def test_faces_of_one_subject_are_drawn_together():
     one = side("one", samples=60)
     people = one.rows.assign(subject=pd.Series([f"p{n // 20}" for n in range(60)], dtype="str"))
     together: Side = replace(one, rows=people)
-    assert audited(one).documents["one"]["drawn"] == "rows"
-    assert audited(together).documents["one"]["drawn"] == "subjects"
+    assert audited(one).documents["one"]["resampled_by"] == "sample"
+    assert audited(together).documents["one"]["resampled_by"] == "subject"
 
 
 def test_the_same_seed_gives_the_same_audit():

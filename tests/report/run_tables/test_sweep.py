@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 from hydra.core.utils import JobReturn
 from omegaconf import DictConfig, OmegaConf
-from tests.report.test_run_table import accuracy, made
 
 from fer_lab.report.run_tables.sweep import SweepTable
+from tests.report.run_tables.test_table import accuracy, made
 
 
 def of_a_sweep(folder, mode: str = "MULTIRUN") -> DictConfig:
