@@ -14,7 +14,16 @@ from fer_lab.errors import DataError
 INCOMPLETE = (DataError, LookupError, TypeError, ValueError, AttributeError)
 
 SPLIT_TITLES = {"val": "Validation", "test": "Test"}
-METHOD_TITLES = {"gradcam": "Grad-CAM", "hirescam": "HiResCAM", "lrp": "LRP", "lime": "LIME"}
+METHOD_TITLES = {
+    "gradcam": "Grad-CAM",
+    "gradcam_plus_plus": "Grad-CAM++",
+    "layercam": "LayerCAM",
+    "hirescam": "HiResCAM",
+    "lrp": "LRP",
+    "lime": "LIME",
+    "integrated_gradients": "Integrated gradients",
+    "occlusion": "Occlusion",
+}
 MISSING = "–"
 
 

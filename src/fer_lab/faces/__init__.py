@@ -1,0 +1,1 @@
+"""Faces in pictures: which pixels belong to which region."""
