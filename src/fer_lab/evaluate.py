@@ -181,6 +181,7 @@ def _evaluate_checkpoint(cfg: DictConfig, session: Session) -> None:
     _choose_rows(datamodule, cfg.rows)
     for reason, rows in datamodule.dropped.items():
         log.info("%s rows set aside: %s", f"{rows:,}", reason)
+    session.list_unreadable(datamodule.unreadable)
     facts = data_facts(datamodule)
     facts["data"] = {name: facts["data"][name] for name in ("test", "dropped")}
     session.record.update(**facts, rows=cfg.rows)

@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 from fer_lab.errors import user_mistake
 
 if TYPE_CHECKING:
+    import pandas as pd
     from pytorch_lightning import Callback, Trainer
 
     from fer_lab.data.datamodule import FaceDataModule
@@ -50,6 +51,20 @@ class Session:
 
         if self.primary:
             self.logger = start_wandb(cfg, self.folder, self.record)
+
+    def list_unreadable(self, files: pd.DataFrame) -> None:
+        """Leave ``unreadable.csv`` where image files were set aside, and say so.
+
+        Args:
+            files: ``id``, ``path`` and ``reason`` of each.
+        """
+        from fer_lab.files import atomic_path
+
+        if self.primary and len(files):
+            place = self.folder / "unreadable.csv"
+            with atomic_path(place) as temporary:
+                files.to_csv(temporary, index=False)
+            log.warning("%s image files cannot be read, see %s", f"{len(files):,}", place)
 
     def say_inferred(self, sources: Mapping[str, str]) -> None:
         """Let W&B's names say which attributes a model inferred.

@@ -78,6 +78,7 @@ def _train(cfg: DictConfig, session: Session) -> Training:
         datamodule.prepare_data()
         datamodule.setup("fit")
     record.update(**data_facts(datamodule))
+    session.list_unreadable(datamodule.unreadable)
     session.say_inferred(datamodule.sources_of)
     model: LightningModule = instantiate(
         cfg.model,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 
 from tests.integration.runs import SMALL, finish, only_run, record
+from tests.layouts.table import EXPRESSIONS, write_image
 
 
 def refused(place, *overrides: str, small: tuple[str, ...] = SMALL) -> str:
@@ -91,3 +93,29 @@ def test_subprocess_ddp_inside_a_sweep_is_refused(tmp_path, strategy):
     assert done.returncode == 1
     assert "multirun" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_folder_with_damaged_images_is_trained_on_with_all_of_them_listed(tmp_path):
+    faces = tmp_path / "faces"
+    for label in range(7):
+        for number in range(40):
+            write_image(faces / EXPRESSIONS[label] / f"{number}.jpg", label + 7 * number)
+    damaged = {}
+    for label, cut in enumerate([0, 300, 0, 300, 0, 300, 0]):
+        for number in (3, 17):
+            path = faces / EXPRESSIONS[label] / f"{number}.jpg"
+            path.write_bytes(path.read_bytes()[:cut])
+            damaged[str(path)] = "truncated image" if cut else "empty file"
+    done = finish(
+        tmp_path,
+        *("dataset=folder", f"dataset.root={faces}", "attributes=[]", "explain=none"),
+        *("recipe.image_size=48", "trainer.max_epochs=1", "logger=none"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "14 image files cannot be read" in done.stderr + done.stdout
+    folder = only_run(tmp_path)
+    listed = pd.read_csv(folder / "unreadable.csv").set_index("path")["reason"]
+    assert listed.to_dict() == damaged
+    data = record(folder)["data"]
+    assert data["train"] + data["val"] + data["test"] == 280 - 14
+    assert data["dropped"] == {"empty file": 8, "truncated image": 6}

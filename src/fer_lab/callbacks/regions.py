@@ -83,6 +83,8 @@ class RegionSummaries(EvaluationCallback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Refuse what cannot be explained before time is spent on it."""
+        if getattr(trainer, "datamodule", None) is None:
+            return  # bare loaders are refused when a pass over them is to be explained
         data = face_data(trainer)
         if data.has_regions:
             check(pl_module, self.method, image_size=data.image_size, **self.options)

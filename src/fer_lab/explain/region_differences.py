@@ -25,8 +25,8 @@ COLUMNS: Final = (
     "present_first", "present_second",
 )  # fmt: skip
 
-# Equal differences reached in another order of sums differ in their last bits.
-_TIE: Final = 1e-9
+# The tables hold 32 bits: equal differences of other images differ in their last ones.
+_TIE: Final = 1e-6
 
 
 class _Images(NamedTuple):
@@ -86,6 +86,7 @@ def group_differences(
     _check(samples, level)
     if first == second:
         raise ConfigError(f"{first!r} is compared with itself", where="first, second")
+    _refuse_repeated(groups, "groups")
     images, ids = _images(table, subjects)
     group = pd.Series(ids).map(groups).to_numpy(dtype=object)
     for name in (first, second):
@@ -100,12 +101,13 @@ def group_differences(
     images = _Images(images.figures[chosen], _renumbered(images.unit[chosen]))
     member = group[chosen] == first
     sums = [_sums(images, member), _sums(images, ~member)]
-    means = [_mean(each.total, each.count) for each in sums]
+    present = [each.present.sum(0) for each in sums]
+    means = [_mean(each.total.sum(0), count) for each, count in zip(sums, present, strict=True)]
     rng = np.random.default_rng(seed)
     draws = np.concatenate(
         [
-            _mean(w @ sums[0].total, w @ sums[0].count)
-            - _mean(w @ sums[1].total, w @ sums[1].count)
+            _mean(w @ sums[0].total, w @ sums[0].present)
+            - _mean(w @ sums[1].total, w @ sums[1].present)
             for w in _weights(int(images.unit.max()) + 1, samples, rng)
         ]
     )
@@ -117,11 +119,10 @@ def group_differences(
     for size in chunks(samples, 2 * len(in_first)):
         dealt = rng.permuted(np.tile(in_first, (size, 1)), axis=1)
         null.append(
-            _mean(dealt @ pieces.total, dealt @ pieces.count)
-            - _mean((1 - dealt) @ pieces.total, (1 - dealt) @ pieces.count)
+            _mean(dealt @ pieces.total, dealt @ pieces.present)
+            - _mean((1 - dealt) @ pieces.total, (1 - dealt) @ pieces.present)
         )
-    enough = np.minimum(*((each.count > 0).sum(0) for each in sums)) >= 2
-    present = [each.count.sum(0) for each in sums]
+    enough = np.minimum(*((each.present > 0).sum(0) for each in sums)) >= 2
     return _document(
         means, means[0] - means[1], present, enough, draws, np.concatenate(null), level
     )
@@ -172,12 +173,12 @@ def run_differences(
     unit = _renumbered(a.unit[left])
     everyone = np.ones(len(unit), dtype=bool)
     gaps = _sums(_Images(one - two, unit), everyone)
-    count = gaps.count.sum(0)
+    count = gaps.present.sum(0)
     means = [_mean(_sums(_Images(each, unit), everyone).total.sum(0), count) for each in (one, two)]
     rng = np.random.default_rng(seed)
     units = len(gaps.total)
     draws = np.concatenate(
-        [_mean(w @ gaps.total, w @ gaps.count) for w in _weights(units, samples, rng)]
+        [_mean(w @ gaps.total, w @ gaps.present) for w in _weights(units, samples, rng)]
     )
     null = np.concatenate(
         [
@@ -185,7 +186,7 @@ def run_differences(
             for size in chunks(samples, units)
         ]
     )
-    enough = (gaps.count > 0).sum(0) >= 2
+    enough = (gaps.present > 0).sum(0) >= 2
     difference = _mean(gaps.total.sum(0), count)
     return _document(means, difference, [count, count], enough, draws, null, level)
 
@@ -209,7 +210,7 @@ def holm(p: Sequence[float] | Numbers) -> Numbers:
 
 class _Sums(NamedTuple):
     total: Numbers  # [U, 2 · R]
-    count: Numbers  # [U, 2 · R]
+    present: Numbers  # [U, 2 · R]
 
 
 def _check(samples: int, level: float) -> None:
@@ -230,7 +231,7 @@ def _images(table: pd.DataFrame, subjects: pd.Series | None) -> tuple[_Images, N
             hint="it is written by the region summaries at the end of a run",
         )
     known = table[table["lift"].notna()]
-    region = pd.Index(REGIONS).get_indexer(known["region"].astype(str))
+    region = pd.Index(REGIONS).get_indexer(pd.Index(known["region"].astype(str)))
     place, names = pd.factorize(known["id"].astype(str))
     twice = pd.DataFrame({"id": place, "region": region}).duplicated().to_numpy()
     for wrong, what in ((region < 0, "no region"), (twice, "a second row of its image and region")):
@@ -247,10 +248,20 @@ def _images(table: pd.DataFrame, subjects: pd.Series | None) -> tuple[_Images, N
     ids = np.asarray(names, dtype=object)
     unit = np.arange(len(ids))
     if subjects is not None:
+        _refuse_repeated(subjects, "subjects")
         own = pd.Series(ids).map(subjects)
         codes = pd.factorize(own)[0].astype(np.int64)
         unit = np.where(codes < 0, len(ids) + unit, codes)
     return _Images(figures.reshape(len(ids), -1), _renumbered(unit)), ids
+
+
+def _refuse_repeated(names: pd.Series, where: str) -> None:
+    if not names.index.is_unique:
+        raise DataError(
+            f"{names.index[names.index.duplicated()][0]!r} is there twice",
+            where=where,
+            hint="one entry for each id",
+        )
 
 
 def _renumbered(codes: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -270,7 +281,8 @@ def _sums(images: _Images, member: NDArray[np.bool_]) -> _Sums:
 
 
 def _mean(total: Numbers, count: Numbers) -> Numbers:
-    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+    means: Numbers = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+    return means
 
 
 def _weights(units: int, samples: int, rng: np.random.Generator) -> Iterator[Numbers]:

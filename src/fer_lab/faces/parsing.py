@@ -118,7 +118,8 @@ class FaceParser(nn.Module):
         codes = torch.tensor([REGIONS.index(name) for name in order], dtype=torch.uint8)
         self.register_buffer("codes", codes, persistent=False)
         for name, values in (("mean", mean), ("std", std)):
-            self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
+            row = torch.tensor(values, dtype=torch.float32).view(1, 3, 1, 1)
+            self.register_buffer(name, row, persistent=False)
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
@@ -133,7 +134,7 @@ class FaceParser(nn.Module):
         size = images.shape[-2:]
         if not len(images):
             return torch.empty((0, *size), dtype=torch.uint8, device=self.codes.device)
-        return torch.cat([self._parse(part, size) for part in images.split(_CHUNK)])
+        return torch.cat([self._parse(part, size) for part in torch.split(images, _CHUNK)])
 
     def _parse(self, images: Tensor, size: torch.Size) -> Tensor:
         given = _resized(images.to(self.mean), torch.Size((self.side, self.side)))

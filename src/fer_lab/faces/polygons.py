@@ -123,7 +123,8 @@ def _forehead(points: Points, up: Points) -> Points:
     above = ((brows - middle) * up).sum(-1, keepdims=True)
     rise = above + _FOREHEAD * np.linalg.norm(brows - chin, axis=-1, keepdims=True)
     angle = np.linspace(0, np.pi, 14)[1:-1, None]
-    return middle + (end - start) / 2 * np.cos(angle) + up * rise * np.sin(angle)
+    arc: Points = middle + (end - start) / 2 * np.cos(angle) + up * rise * np.sin(angle)
+    return arc
 
 
 def _nose(points: Points) -> Points:
@@ -148,4 +149,5 @@ def _is_open(points: NDArray[np.floating]) -> NDArray[np.bool_]:
 
 def _unit(vector: Points) -> Points:
     length = np.linalg.norm(vector, axis=-1, keepdims=True)
-    return np.divide(vector, length, out=np.zeros_like(vector), where=length > 0)
+    unit: Points = np.divide(vector, length, out=np.zeros_like(vector), where=length > 0)
+    return unit
