@@ -182,3 +182,18 @@ def test_the_direction_of_other_figures_must_be_said():
     with pytest.raises(ConfigError, match="val/ior/nose"):
         direction("val/ior/nose")
     assert direction("val/ior/nose", "max") == "max"
+
+
+def test_a_training_without_validation_keeps_nothing_and_goes_on(tmp_path):
+    chosen = BestCheckpoint(tmp_path, monitor="val/loss")
+    trainer = Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        logger=False,
+        callbacks=[chosen],
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(Scripted([]), DataLoader(TensorDataset(torch.ones(4, 1))))
+    assert trainer.current_epoch == 1
+    assert not list(tmp_path.iterdir())

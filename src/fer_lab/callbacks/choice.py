@@ -148,6 +148,8 @@ class BestCheckpoint(ModelCheckpoint):
         self, trainer: Trainer, monitor_candidates: dict[str, Tensor]
     ) -> None:
         assert self.monitor is not None
+        if self.monitor.startswith("val/") and not trainer.enable_validation:
+            return  # a training without validation leaves nothing to choose by
         value = _found(monitor_candidates, self.monitor, "monitor")
         useful = passes(monitor_candidates, self.floor, _num_classes(trainer))
         if useful and bool(value.isfinite()):
