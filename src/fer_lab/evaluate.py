@@ -96,7 +96,13 @@ def _evaluate_file(cfg: DictConfig, session: Session, attributes: list[str] | No
     for warning in predictions.warnings:
         log.warning("%s", warning)
     log.info("%s: %s samples of %s", cfg.name, f"{len(predictions.frame):,}", path)
+    # Of all that was composed only the callbacks are used: no dataset, no explanation was chosen.
+    frame = predictions.frame
+    chosen = (
+        {"dataset": "+".join(map(str, frame["dataset"].unique()))} if "dataset" in frame else {}
+    )
     session.record.update(
+        choices=chosen,
         predictions=str(path.absolute()),
         classes=list(predictions.classes),
         groups={name: list(groups) for name, groups in predictions.groups.items()},

@@ -212,6 +212,13 @@ def test_another_programs_table_is_audited(foreign):
     assert found == pytest.approx(gap)
 
 
+def test_a_table_of_predictions_names_no_dataset_or_model_that_was_not_used(foreign):
+    folder, _ = foreign
+    choices = fer_lab.load_run(folder).record["choices"]
+    assert set(choices) <= {"dataset"}
+    assert choices.get("dataset") != "synthetic"
+
+
 def test_an_attribute_of_one_group_has_no_gap_and_that_is_said(foreign):
     folder, done = foreign
     site = fer_lab.load_run(folder).metrics["attributes"]["site"]

@@ -23,6 +23,7 @@ from fer_lab.report.wording import (
     number,
     printable,
     probability,
+    run_label,
 )
 
 _OVERALL = {
@@ -227,6 +228,6 @@ def comparison_figure(facts: Facts) -> Figure:
         "blue: B better, red: B worse, grey: not told apart",
         fontsize=8.5,
     )
-    names = [figure_label(facts["names"][side], 70) for side in ("a", "b")]
+    names = [run_label(facts["names"][side]) for side in ("a", "b")]
     figure.suptitle(f"A  {names[0]}\nB  {names[1]}", fontsize=9, x=0.01, ha="left")
     return figure

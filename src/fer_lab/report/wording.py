@@ -116,7 +116,12 @@ def figure_label(text: object, longest: int = 26) -> str:
     >>> figure_label("middle_eastern"), figure_label("$x$")
     ('middle eastern', '\\$x\\$')
     """
-    plain = name(text)
+    return run_label(name(text), longest)
+
+
+def run_label(text: object, longest: int = 70) -> str:
+    """The name or the folder of a run for a figure: as it is, cut when long."""
+    plain = printable(text)
     plain = plain if len(plain) <= longest else plain[: longest - 1] + "…"
     return plain.replace("$", r"\$")
 
