@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from fer_lab.data.predictions.table import PROBABILITY
 from fer_lab.data.schema import ATTRIBUTE_PREFIX, PREFERRED_ORDER, as_groups
 from fer_lab.data.vocabulary import UNKNOWN
 from fer_lab.errors import ConfigError, DataError, near_miss
@@ -14,7 +15,6 @@ from fer_lab.metrics.cells import Integers
 
 Attributes = Sequence[str] | Mapping[str, Sequence[str]] | None
 
-PROBABILITY = "prob_"
 NOT_ATTRIBUTES = frozenset(
     ("id", "dataset", "path", "label", "prediction", "split", "subject", "scene", "fold")
 )

@@ -9,15 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from fer_lab.data.predictions.table import PROBABILITY
 from fer_lab.data.vocabulary import EXPRESSIONS, UNKNOWN
 from fer_lab.errors import DataError
-from fer_lab.metrics.attribute_columns import (
-    PROBABILITY,
-    Attributes,
-    attribute_columns,
-    codes,
-    grouped,
-)
+from fer_lab.metrics.attribute_columns import Attributes, attribute_columns, codes, grouped
 from fer_lab.metrics.calibration import confidence_bins
 from fer_lab.metrics.cells import Cells, Integers, distinct
 
