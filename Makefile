@@ -32,7 +32,7 @@ $(ready): pyproject.toml
 	@touch $@
 
 ##@ Research
-.PHONY: train sweep evaluate compare check-data audit table
+.PHONY: train sweep evaluate explain heatmaps compare check-data audit table
 
 train: $(ready) ## train and audit one model: make train dataset=affectnet split=female
 	@$(bin)/fer-lab train $(forwarded)
@@ -42,6 +42,12 @@ sweep: $(ready) ## one run for each combination: make sweep split=female,male se
 
 evaluate: $(ready) ## any model on any data: make evaluate checkpoint=outputs/… dataset=rafdb; or predictions=FILE
 	@$(bin)/fer-lab evaluate $(forwarded)
+
+explain: $(ready) ## where a model looks on any data: make explain checkpoint=outputs/… dataset=rafdb
+	@$(bin)/fer-lab explain $(forwarded)
+
+heatmaps: $(ready) ## merged heatmaps of runs, side by side: make heatmaps runs=[multirun/…]
+	@$(bin)/fer-lab heatmaps $(forwarded)
 
 compare: $(ready) ## B - A on the same samples: make compare runs=[outputs/…,outputs/…]
 	@$(bin)/fer-lab compare $(forwarded)

@@ -52,7 +52,7 @@ def main() -> None:
     import pytorch_lightning as pl
     from hydra.utils import instantiate
 
-    from fer_lab.callbacks import FairnessAudit, PredictionWriter, RegionSummaries
+    from fer_lab.callbacks import FairnessAudit, PredictionWriter, Explanations
     from fer_lab.train import build_callbacks
 
     quiet()
@@ -67,7 +67,7 @@ def main() -> None:
 
         callbacks = build_callbacks(cfg)
         for callback in callbacks:
-            if isinstance(callback, (FairnessAudit, PredictionWriter, RegionSummaries)):
+            if isinstance(callback, (FairnessAudit, PredictionWriter, Explanations)):
                 for name in dir(callback):
                     if name.startswith("on_"):
                         setattr(callback, name, clock.around(getattr(callback, name)))

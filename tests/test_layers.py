@@ -22,8 +22,10 @@ LAYERS = [
     {"report"},
     {"configuration", "record"},
     {"tracking"},
+    {"pictures"},
     {"running"},
-    {"train", "check", "evaluate", "compare", "audit", "table", "prepare"},
+    {"train", "check", "evaluate", "compare", "audit", "table", "heatmaps", "prepare"},
+    {"explaining"},
     {"tasks", "cli"},
 ]
 DEPTH = {name: depth for depth, names in enumerate(LAYERS) for name in names}

@@ -179,7 +179,7 @@ def _compose_and_run(task: str, directory: Path, arguments: Sequence[str]) -> No
     """Have Hydra compose ``TASK.yaml`` and call the task's function, once a job.
 
     Args:
-        task: name of the task, of its module and of its function.
+        task: name of the task and of its function.
         directory: the folder of ``TASK.yaml``.
         arguments: what further processes of the same job are started with.
     """
@@ -188,7 +188,7 @@ def _compose_and_run(task: str, directory: Path, arguments: Sequence[str]) -> No
     from hydra.types import RunMode
     from omegaconf import DictConfig
 
-    function = getattr(import_module(f"fer_lab.{task}"), task)
+    function = getattr(import_module(f"fer_lab.{TASKS[task].module or task}"), task)
     mistakes: list[FerLabError] = []
 
     def job(cfg: DictConfig) -> None:

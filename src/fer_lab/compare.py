@@ -12,7 +12,10 @@ from fer_lab.configuration import refuse_what_is_no_number
 from fer_lab.errors import ConfigError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from fer_lab.data.predictions import Predictions
+    from fer_lab.report.run import Run
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +24,9 @@ _OPTIONS = ("min_count", "resamples", "level", "seed", "combine", "reduction", "
 
 
 def compare(cfg: DictConfig, folder: Path) -> dict[str, Any]:
-    """Compare as configured; the comparison is left in ``folder`` as JSON, CSV and a picture.
+    """Compare as configured; the comparison is left in ``folder`` as JSON, CSV and pictures.
+
+    Of two runs with explanations of the split, where they look is compared too.
 
     Args:
         cfg: the composed configuration of ``conf/compare.yaml``.
@@ -42,6 +47,7 @@ def compare(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     from fer_lab.files import atomic_path, write_json
     from fer_lab.metrics.comparison import compare_predictions
     from fer_lab.report.comparison import comparison_figure, comparison_summary, difference_frame
+    from fer_lab.report.region_comparison import compare_regions, region_summary
 
     refuse_what_is_no_number(cfg)
     given = [str(each) for each in cfg.runs]
@@ -62,16 +68,31 @@ def compare(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     for attribute, part in facts["attributes"].items():
         source = first.sources[attribute]
         part |= {"source": source, "inferred": is_inferred(source)}
-    facts = {"names": dict(zip("ab", _names(given), strict=True)), "split": cfg.split, **facts}
+    a, b = map(_run, given)
+    names = {"a": _name(given[0], a), "b": _name(given[1], b)}
+    regions = compare_regions(
+        a,
+        b,
+        cfg.split,
+        subjects=_subjects(first.frame),
+        resamples=cfg.resamples,
+        level=cfg.level,
+        seed=cfg.seed,
+    )
+    facts = {"names": names, "split": cfg.split, **facts, "regions": regions}
     write_json(folder / "comparison.json", facts)
     with atomic_path(folder / "comparison.csv") as temporary:
         difference_frame(facts).to_csv(temporary, index=False)
     with atomic_path(folder / "comparison.png") as temporary:
         comparison_figure(facts).savefig(temporary)
+    written = ["comparison.json", "comparison.csv", "comparison.png"]
     console = Console()
     console.print(comparison_summary(facts))
+    if regions is not None:
+        console.print("", region_summary(regions), sep="\n")
+        written += _write_regions(regions, names, folder)
     console.print(
-        f"written: comparison.json, comparison.csv, comparison.png\n  in {folder}",
+        f"written: {', '.join(written)}\n  in {folder}",
         soft_wrap=True,
         highlight=False,
     )
@@ -119,12 +140,33 @@ def _read(
     return predictions
 
 
-def _names(given: list[str]) -> list[str]:
-    """What both are called: a run by its name too, where the two differ in it."""
+def _run(given: str) -> Run | None:
+    """The run of a folder; None for a file of predictions."""
     from fer_lab.report.run import load_run
 
-    names = []
-    for each in given:
-        path = Path(each).expanduser()
-        names.append(f"{load_run(path).name} ({each})" if path.is_dir() else each)
-    return names
+    path = Path(given).expanduser()
+    return load_run(path) if path.is_dir() else None
+
+
+def _name(given: str, run: Run | None) -> str:
+    """What a thing is called: a run by its name too."""
+    return given if run is None else f"{run.name} ({given})"
+
+
+def _subjects(frame: pd.DataFrame) -> pd.Series | None:
+    """The person on each image, by the image's id; None where nobody is known."""
+    return frame.set_index(frame["id"].astype(str))["subject"] if "subject" in frame else None
+
+
+def _write_regions(regions: dict[str, Any], names: dict[str, str], folder: Path) -> list[str]:
+    """Leave the regions' table and picture, if there are any; their names."""
+    from fer_lab.files import atomic_path
+    from fer_lab.report.region_comparison import region_figure, region_frame
+
+    if "figures" not in regions:
+        return []
+    with atomic_path(folder / "regions.csv") as temporary:
+        region_frame(regions).to_csv(temporary, index=False)
+    with atomic_path(folder / "regions.png") as temporary:
+        region_figure(regions, names).savefig(temporary)
+    return ["regions.csv", "regions.png"]

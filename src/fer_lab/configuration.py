@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache, lru_cache
 from pathlib import Path
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -93,6 +94,27 @@ def run_name(choices: DictConfig, *, _root_: DictConfig) -> str:
     return "-".join([*map(str, parts), f"s{_root_.seed}"])
 
 
+def planted(what: str, case: str = "", strength: float = 0.5) -> Any:
+    """``${planted:…}``: the names of all planted ``cases``, or what a case asks of the data.
+
+    Args:
+        what: ``cases``, or of a case its ``target``, ``classes`` or ``rules``.
+        case: its name.
+        strength: of the rules.
+
+    Raises:
+        ConfigError: for a case that there is not.
+    """
+    from fer_lab.data.synthetic.shortcuts import CASES, case_of
+
+    if what == "cases":
+        return ListConfig(list(CASES))
+    chosen = case_of(case)
+    if what == "rules":
+        return ListConfig(chosen.rules(strength))
+    return chosen.target if what == "target" else ListConfig(list(chosen.classes))
+
+
 def register_resolvers() -> None:
     """Make ``${fresh_folder:…}``, ``${run_name:…}`` and the other resolvers known to OmegaConf.
 
@@ -100,6 +122,7 @@ def register_resolvers() -> None:
     """
     OmegaConf.register_new_resolver("fresh_folder", fresh_folder, replace=True)
     OmegaConf.register_new_resolver("run_name", run_name, replace=True)
+    OmegaConf.register_new_resolver("planted", planted, replace=True)
     OmegaConf.register_new_resolver("join", lambda names: "+".join(names), replace=True)
     OmegaConf.register_new_resolver(
         "sweep_over", lambda names: ",".join(f"'{name}'" for name in names), replace=True

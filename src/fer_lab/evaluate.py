@@ -21,6 +21,7 @@ from fer_lab.running import (
     data_facts,
     defined,
     logged_figures,
+    mask_facts,
     run_session,
 )
 
@@ -66,7 +67,7 @@ def evaluate(cfg: DictConfig, folder: Path) -> None:
             refuse_shared_root(cfg)
             refuse_unsafe_sweep(cfg)
             refuse_audit_without_predictions(cfg)
-            _evaluate_checkpoint(cfg, session)
+            evaluate_checkpoint(cfg, session)
 
 
 def _name(cfg: DictConfig) -> str:
@@ -74,6 +75,11 @@ def _name(cfg: DictConfig) -> str:
         return Path(str(cfg.predictions)).stem
     if cfg.checkpoint is None:
         return "evaluation"
+    return checkpoint_name(cfg)
+
+
+def checkpoint_name(cfg: DictConfig) -> str:
+    """What a run over a checkpoint is called before more is known of it."""
     return f"{Path(str(cfg.checkpoint)).stem}-on-{cfg.dataset.name}"
 
 
@@ -140,8 +146,16 @@ def _headline(facts: dict[str, Any]) -> dict[str, float]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _evaluate_checkpoint(cfg: DictConfig, session: Session) -> None:
-    """The linear part: model, data with the model's classes, callbacks, trainer, test."""
+def evaluate_checkpoint(cfg: DictConfig, session: Session) -> None:
+    """The linear part: model, data with the model's classes, callbacks, trainer, test.
+
+    Args:
+        cfg: the composed configuration, with ``checkpoint`` and ``rows``.
+        session: of the run, which is going on.
+
+    Raises:
+        FerLabError: for a mistake in the configuration, the checkpoint or the data.
+    """
     from hydra.utils import instantiate
     from pytorch_lightning import seed_everything
 
@@ -157,7 +171,7 @@ def _evaluate_checkpoint(cfg: DictConfig, session: Session) -> None:
     run = _run_of(path)
     trained = {} if run is None else _configured(run)
     model = load_checkpoint(path, trained.get("model", {}).get("_target_"))
-    if run is not None and session.record.content["name"] == _name(cfg):
+    if run is not None and session.record.content["name"] == checkpoint_name(cfg):
         cfg.name = f"{run.name}-on-{cfg.dataset.name}"
     session.record.update(
         name=cfg.name, checkpoint=str(path.absolute()), trained_run=_known_as(run)
@@ -193,11 +207,12 @@ def _evaluate_checkpoint(cfg: DictConfig, session: Session) -> None:
     session.record.update(**facts, rows=cfg.rows)
     session.start_tracking(cfg)
     session.say_inferred(datamodule.sources_of)
+    callbacks = build_callbacks(cfg)
     trainer: Trainer = instantiate(
         cfg.trainer,
         _convert_="all",
         default_root_dir=str(session.folder),
-        callbacks=build_callbacks(cfg),
+        callbacks=callbacks,
         logger=session.logger or False,
         use_distributed_sampler=False,
         enable_checkpointing=False,
@@ -214,7 +229,7 @@ def _evaluate_checkpoint(cfg: DictConfig, session: Session) -> None:
     )
     with session.record.timed("test"):
         trainer.test(model, datamodule=datamodule, verbose=False)
-    session.record.update(summary=defined(logged_figures(trainer)))
+    session.record.update(summary=defined(logged_figures(trainer)), **mask_facts(callbacks))
 
 
 def _run_of(checkpoint: Path) -> Run | None:

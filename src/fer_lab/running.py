@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_EXPLAINING = ("explanations", "intensity")  # callbacks that explain=none leaves out
 _EXIT_CODES = {"finished": 0, "failed": 1, "interrupted": 130}
 
 
@@ -126,7 +127,7 @@ def build_callbacks(cfg: DictConfig) -> list[Callback]:
     return [
         instantiate(part, _convert_="all")
         for name, part in cfg.callbacks.items()
-        if part is not None and (explained or name != "regions")
+        if part is not None and (explained or name not in _EXPLAINING) and part.get("enabled", True)
     ]
 
 
@@ -144,6 +145,14 @@ def data_facts(datamodule: FaceDataModule) -> dict[str, Any]:
             "dropped": dict(datamodule.dropped),
         },
     }
+
+
+def mask_facts(callbacks: Sequence[Callback]) -> dict[str, Any]:
+    """What a record says of where region masks came from; nothing where none were looked for."""
+    from fer_lab.callbacks import Explanations
+
+    found = [each for each in callbacks if isinstance(each, Explanations) and each.began]
+    return {"region_source": found[0].explainer.masks.facts()} if found else {}
 
 
 def logged_figures(trainer: Trainer) -> dict[str, float]:

@@ -16,6 +16,7 @@ class Task:
         more: further words, as lines of the help.
         flags: words that stand for an override.
         things: the override that words without ``=`` are gathered in, where there is one.
+        module: where its function is, if not in a module of its name.
     """
 
     summary: str
@@ -23,6 +24,7 @@ class Task:
     more: str = ""
     flags: Mapping[str, str] = field(default_factory=dict)
     things: str | None = None
+    module: str | None = None
 
 
 TASKS = {
@@ -46,6 +48,25 @@ TASKS = {
   checkpoint=FILE             or a run's folder, or last: with dataset=…
     dataset.root=FOLDER       rows=all (test, val)    test_split.where.age=[54+]
   callbacks.fairness.min_count=10   callbacks.fairness.resamples=5000""",
+    ),
+    "explain": Task(
+        "where a trained model looks, on any dataset, and how far to believe it",
+        """\
+  checkpoint=FILE             or a run's folder, or last: with dataset=…
+    dataset.root=FOLDER       rows=all (test, val)    test_split.where.age=[54+]
+  explain.layer=NAME          explain.max_test_samples=500
+  explain.check_samples=99    explain.intensity=false
+  explain.merged_by=age       explain.parser=bisenet  (docs/regions.md)
+  maps=FOLDER                 people's maps in face space, compared with the model's""",
+        module="explaining",
+    ),
+    "heatmaps": Task(
+        "merged heatmaps of several runs: distances, tree, differences",
+        """\
+  RUN RUN …                   run folders, or folders of runs such as a sweep's
+  split=test                  groups=[female,male]    min_images=30
+  resamples=200               seed=1""",
+        things="runs",
     ),
     "compare": Task(
         "what differs between two runs, on the same samples",

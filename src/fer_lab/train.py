@@ -21,6 +21,7 @@ from fer_lab.running import (
     data_facts,
     defined,
     logged_figures,
+    mask_facts,
     run_session,
 )
 
@@ -70,6 +71,7 @@ def _train(cfg: DictConfig, session: Session) -> Training:
     from pytorch_lightning import seed_everything
 
     from fer_lab.callbacks import History
+    from fer_lab.pictures import EpochPictures
 
     folder, record, logger = session.folder, session.record, session.logger
     seed_everything(cfg.seed, workers=True, verbose=False)
@@ -87,7 +89,11 @@ def _train(cfg: DictConfig, session: Session) -> Training:
         classes=list(datamodule.classes),
         image_size=datamodule.image_size,
     )
+    if cfg.logger.kind == "none":  # there is nowhere to send pictures to
+        cfg.explain.pictures_every_n_epochs = 0
     callbacks = build_callbacks(cfg)
+    if logger is not None:
+        callbacks.append(EpochPictures())
     trainer: Trainer = instantiate(
         cfg.trainer,
         _convert_="all",
@@ -127,6 +133,7 @@ def _train(cfg: DictConfig, session: Session) -> Training:
     record.update(
         summary=defined(metrics),
         images_per_second=_images_per_second(callbacks),
+        **mask_facts(callbacks),
     )
     return Training(folder, model, datamodule, trainer, metrics)
 

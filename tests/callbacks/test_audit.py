@@ -10,14 +10,14 @@ import pytest
 import torch
 from pytorch_lightning import Trainer
 
-from fer_lab.callbacks import EpochSeed, FairnessAudit, History, PredictionWriter, RegionSummaries
-from fer_lab.data import AffectNetDataModule, SyntheticDataModule
+from fer_lab.callbacks import EpochSeed, Explanations, FairnessAudit, History, PredictionWriter
+from fer_lab.data import ExpWDataModule, SyntheticDataModule
 from fer_lab.data.vocabulary import REGIONS
 from fer_lab.errors import ConfigError
 from fer_lab.explain import attribute
 from fer_lab.explain.regions import intersection_over_region
 from fer_lab.models import BaselineCNN
-from tests.layouts.affectnet import write_csv_release
+from tests.layouts import expw
 
 
 def faces(**options) -> SyntheticDataModule:
@@ -49,7 +49,7 @@ def audited(tmp_path_factory):
         folder,
         FairnessAudit(folder, resamples=50, min_count=5),
         PredictionWriter(folder),
-        RegionSummaries(folder, max_samples=30),
+        Explanations(folder, max_samples=30),
     )
     run.fit(model, data)
     run.validate(model, data, verbose=False)
@@ -105,7 +105,7 @@ def test_scalars_of_an_epoch_equal_the_files_of_the_same_weights(audited):
 def test_the_model_is_left_as_it_was(tmp_path):
     model, data = BaselineCNN(image_size=48), faces()
 
-    class Witness(RegionSummaries):
+    class Witness(Explanations):
         def on_validation_epoch_end(self, trainer, pl_module):
             before = (
                 pl_module.training,
@@ -137,7 +137,7 @@ def test_the_audit_does_not_change_the_training(tmp_path):
             EpochSeed(3),
             FairnessAudit(tmp_path),
             PredictionWriter(tmp_path),
-            RegionSummaries(tmp_path, max_samples=20),
+            Explanations(tmp_path, max_samples=20),
         ],
     ):
         torch.manual_seed(0)
@@ -159,15 +159,22 @@ def test_the_same_images_are_explained_every_time():
     assert len(drawn[0]) == 28
 
 
-def test_data_without_masks_turns_region_summaries_off_and_says_so_once(tmp_path, caplog):
-    written = write_csv_release(tmp_path / "faces", odd=False)
-    data = AffectNetDataModule(written.root, image_size=48, batch_size=16)
-    run = trainer(tmp_path, RegionSummaries(tmp_path))
+def test_data_without_masks_have_no_region_figures_which_is_said_once(tmp_path, caplog):
+    root = tmp_path / "faces"
+    expw.write(root, odd=False)
+    data = ExpWDataModule(root, image_size=48, batch_size=16)
+    run = trainer(tmp_path, Explanations(tmp_path))
     run.fit(BaselineCNN(image_size=48), data)
     run.test(BaselineCNN(image_size=48), data, verbose=False)
     said = [r for r in caplog.records if "no region masks" in r.getMessage()]
     assert len(said) == 1
-    assert not (tmp_path / "explanations").exists()
+    facts = json.loads((tmp_path / "explanations" / "summary.json").read_text())
+    assert (facts["regions"], facts["random_model"]) == ({}, None)
+    assert facts["samples"] == facts["without_regions"] > 0
+    assert facts["region_source"]["expw"]["source"] is None
+    assert facts["faithfulness"]["ablation"] is None
+    assert facts["faithfulness"]["deletion"]["gain"]["value"] is not None
+    assert not list((tmp_path / "explanations").glob("merged*"))
 
 
 def test_bare_loaders_cannot_be_audited(tmp_path):

@@ -13,7 +13,8 @@ from fer_lab.data import TableDataModule
 from fer_lab.data.manifest import Assets, assets, merge, validate
 from fer_lab.data.pixels.images import FileImages, resize_mask
 from fer_lab.data.pixels.masks import NO_REGION, UNUSABLE, decode_mask, with_usable_masks
-from fer_lab.data.sources.external import RANKS, annotate
+from fer_lab.data.sources.external import annotate
+from fer_lab.data.vocabulary import INTENSITY_RANKS
 from fer_lab.errors import ConfigError, DataError
 from tests.layouts.table import write_image, write_mask, write_rows
 
@@ -208,15 +209,15 @@ def ratings(root: Path, votes: dict[str, list[str]]) -> str:
 
 
 def test_every_combination_of_three_votes_gives_the_majority_or_the_lower_of_a_tie(tmp_path):
-    ballots = list(itertools.product(RANKS, repeat=3))
+    ballots = list(itertools.product(INTENSITY_RANKS, repeat=3))
     paths = tuple(f"{n}.jpg" for n in range(len(ballots)))
     file = ratings(tmp_path, {p: list(b) for p, b in zip(paths, ballots, strict=True)})
     frame = manifest(tmp_path, (*paths, "unrated.jpg"))
     result = annotate(frame, [{"kind": "intensity", "file": file}])
     expected = []
     for ballot in ballots:
-        counts = [ballot.count(rank) for rank in RANKS]
-        expected.append(RANKS[counts.index(max(counts))])
+        counts = [ballot.count(rank) for rank in INTENSITY_RANKS]
+        expected.append(INTENSITY_RANKS[counts.index(max(counts))])
     assert list(result.manifest["intensity_rank"]) == [*expected, "unknown"]
     # Only three different ranks tie: 3! orders of them.
     assert list(result.counts.values()) == [6]

@@ -11,8 +11,9 @@ import torch
 from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
 
 from fer_lab.data.sources.external import annotate
+from fer_lab.data.vocabulary import INTENSITY_RANKS
 from fer_lab.explain.attribution.lrp import relevance_of
-from fer_lab.explain.intensity import RANKS, histogram, rank, rankable, validate
+from fer_lab.explain.intensity import histogram, rank, rankable, validate
 from fer_lab.models import BaselineCNN
 
 EDGES = np.arange(11) / 10
@@ -150,16 +151,17 @@ def test_faces_that_are_ranked_are_right_and_not_neutral():
 def test_figures_by_expression_and_rank_are_those_of_scikit_learn():
     rng = np.random.default_rng(0)
     expressions = rng.choice(["happy", "sad"], 300)
-    truth, ranks = rng.choice(RANKS, (2, 300))
+    truth, ranks = rng.choice(INTENSITY_RANKS, (2, 300))
     found = validate(ranks.tolist(), truth.tolist(), expressions.tolist())
     parts = {"happy": expressions == "happy", "sad": expressions == "sad"}
     cases = [(found, np.ones(300, dtype=bool))]
     cases += [(found["by_expression"][name], mask) for name, mask in parts.items()]
     for figures, mask in cases:
         true, said = truth[mask], ranks[mask]
-        assert figures["confusion"] == confusion_matrix(true, said, labels=list(RANKS)).tolist()
+        confusion = confusion_matrix(true, said, labels=list(INTENSITY_RANKS))
+        assert figures["confusion"] == confusion.tolist()
         assert figures["accuracy"] == pytest.approx(accuracy_score(true, said))
-        each = precision_recall_fscore_support(true, said, labels=list(RANKS))
+        each = precision_recall_fscore_support(true, said, labels=list(INTENSITY_RANKS))
         for name, expected in zip(("precision", "recall", "f1", "support"), each, strict=True):
             assert list(figures[name].values()) == pytest.approx(expected.tolist())
         assert figures["constant"] == pytest.approx(

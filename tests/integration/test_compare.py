@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 
 import fer_lab
 from tests.integration.runs import command
+from tests.report.fabricated import write_run
 
 CLASSES = np.array(["happy", "sad", "fear"])
 
@@ -36,7 +38,7 @@ def table(seed: int, right: float, ids: range) -> pd.DataFrame:
 
 def compared(place: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command(*words, "resamples=200", "hydra.run.dir=out", task="compare"),
+        command("resamples=200", "hydra.run.dir=out", *words, task="compare"),
         cwd=place,
         capture_output=True,
         text=True,
@@ -92,6 +94,93 @@ def test_the_terminal_says_who_is_better_within_80_columns(both):
     assert line.rstrip().endswith("better")
     table = done.stdout.partition("written:")[0]
     assert max(map(len, table.splitlines())) <= 80
+
+
+@pytest.fixture(scope="module")
+def looking(tmp_path_factory):
+    """Two runs, the second of which looks more at the nose and less at the hair, compared."""
+    place = tmp_path_factory.mktemp("looking")
+    first, second = (write_run(place / name, samples=300, epochs=0) for name in ("one", "two"))
+    for run in (first, second):
+        path = run / "predictions" / "test.parquet"
+        faces = pd.read_parquet(path)
+        faces.assign(subject=[f"person {n // 2}" for n in range(len(faces))]).to_parquet(path)
+    table = pd.read_parquet(second / "explanations" / "region_ior.parquet")
+    for region, factor in (("nose", 1.5), ("hair", 0.5)):
+        table.loc[table["region"] == region, ["ior", "lift"]] *= factor
+    table.to_parquet(second / "explanations" / "region_ior.parquet")
+    done = compared(place, "one", "two", "resamples=1000")
+    assert done.returncode == 0, done.stderr
+    return place, done
+
+
+def test_where_two_runs_look_is_compared_image_by_image(looking):
+    place, _ = looking
+    regions = json.loads((place / "out" / "comparison.json").read_text())["regions"]
+    first, second = (
+        pd.read_parquet(place / name / "explanations" / "region_ior.parquet")
+        for name in ("one", "two")
+    )
+    gap = (
+        first.merge(second, on=["id", "region"])
+        .assign(gap=lambda rows: rows["lift_y"] - rows["lift_x"])
+        .groupby("region")["gap"]
+        .mean()
+    )
+    found = regions["figures"]["lift"]
+    for region in ("nose", "hair", "mouth"):
+        assert found[region]["difference"] == pytest.approx(gap[region], abs=1e-6)
+    assert found["nose"]["low"] > 0 > found["hair"]["high"]
+    assert found["neck_l"]["difference"] is None
+    assert regions["warnings"] == []
+    assert (regions["images"], regions["resampled_by"]) == (120, "subject")
+    rows = pd.read_csv(place / "out" / "regions.csv").set_index(["figure", "region"])
+    assert rows.loc[("lift", "nose"), "difference"] == found["nose"]["difference"]
+    assert rows.loc[("ior", "nose"), "present"] == 120
+    assert (place / "out" / "regions.png").stat().st_size > 10_000
+
+
+def test_the_largest_differences_of_regions_come_first_within_80_columns(looking):
+    _, done = looking
+    said = done.stdout.partition("Where they look")[2].splitlines()
+    marked = [line for line in said if line.rstrip().endswith(("more", "less"))]
+    assert {line.split()[0]: line.split()[-1] for line in marked} == {
+        "nose": "more", "hair": "less",
+    }  # fmt: skip
+    assert said.index(marked[0]) < 5
+    assert max(map(len, done.stdout.partition("written:")[0].splitlines())) <= 80
+
+
+def test_runs_explained_differently_are_compared_with_a_warning(looking, tmp_path):
+    place, _ = looking
+    shutil.copytree(place / "two", tmp_path / "two")
+    path = tmp_path / "two" / "explanations" / "summary.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"layer": "conv_3"}))
+    done = compared(tmp_path, str(place / "one"), "two")
+    assert done.returncode == 0, done.stderr
+    regions = json.loads((tmp_path / "out" / "comparison.json").read_text())["regions"]
+    assert regions["warnings"] == ["the layer differs: A features.8, B conv_3"]
+    assert regions["figures"]["lift"]["nose"]["low"] > 0
+    assert "WARNING  not like with like: the layer differs: A features.8" in done.stdout
+
+
+def test_a_run_without_explanations_is_said_in_one_line(looking, tmp_path):
+    place, _ = looking
+    shutil.copytree(place / "two", tmp_path / "two")
+    shutil.rmtree(tmp_path / "two" / "explanations")
+    done = compared(tmp_path, str(place / "one"), "two")
+    assert done.returncode == 0, done.stderr
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("Where they look")]
+    assert line == "Where they look is not compared: B has no explanations of regions"
+    regions = json.loads((tmp_path / "out" / "comparison.json").read_text())["regions"]
+    assert regions == {"reason": "B has no explanations of regions"}
+    assert not (tmp_path / "out" / "regions.csv").exists()
+
+
+def test_files_of_predictions_have_no_regions_and_no_line_about_them(both):
+    place, *_, done = both
+    assert "Where they look" not in done.stdout
+    assert json.loads((place / "out" / "comparison.json").read_text())["regions"] is None
 
 
 def test_a_comparison_is_no_run(both):

@@ -10,8 +10,9 @@ import pytest
 from pytorch_lightning import Trainer
 
 import fer_lab
-from fer_lab.callbacks import FairnessAudit, PredictionWriter, RegionSummaries
+from fer_lab.callbacks import Explanations, FairnessAudit, PredictionWriter
 from fer_lab.data import SyntheticDataModule
+from fer_lab.explain.merged_files import read_merged
 from tests.integration.runs import SMALL, finish, only_run, record
 
 pytestmark = pytest.mark.slow
@@ -33,7 +34,7 @@ def both(tmp_path_factory):
         callbacks=[
             FairnessAudit(alone, resamples=100, seed=1),
             PredictionWriter(alone),
-            RegionSummaries(alone),
+            Explanations(alone, seed=1),
         ],
     ).test(
         fer_lab.load_run(folder).model(),
@@ -84,3 +85,20 @@ def test_regions_and_patches_are_those_of_one_process(both):
         for name in one:
             if name.endswith("/score"):
                 np.testing.assert_allclose(one[name], other[name], atol=1e-4)
+
+
+def test_merged_heatmaps_and_tests_of_the_maps_are_those_of_one_process(both):
+    folder, alone, _ = both
+    found, expected = (
+        read_merged(place / "explanations" / "merged_test.npz") for place in (folder, alone)
+    )
+    assert found.cells == expected.cells
+    np.testing.assert_array_equal(found.count, expected.count)
+    np.testing.assert_allclose(found.heatmaps(), expected.heatmaps(), atol=2e-3)
+    found, expected = (
+        pd.read_parquet(place / "explanations" / "faithfulness.parquet")
+        for place in (folder, alone)
+    )
+    assert list(found["id"]) == list(expected["id"])
+    curves = [np.stack(frame["insertion"]) for frame in (found, expected)]
+    np.testing.assert_allclose(*curves, atol=1e-3)

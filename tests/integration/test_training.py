@@ -42,6 +42,10 @@ def test_the_run_folder_is_complete(trained):
         "explanations/region_ior.parquet",
         "explanations/patches.npz",
         "explanations/summary.json",
+        "explanations/group_differences.parquet",
+        "explanations/faithfulness.parquet",
+        "explanations/merged_test.npz",
+        "explanations/merged_test.json",
         "report.html",
         "train.log",
     ]
@@ -120,6 +124,8 @@ def test_regions_are_explained_on_every_test_image(trained):
     assert min(summary["grid"]) >= 7
     skin = run.regions.dropna(subset="lift").query("region == 'skin'")
     assert summary["regions"]["skin"]["ior"] == pytest.approx(skin["ior"].mean(), abs=1e-5)
+    assert summary["faithfulness"]["samples"] == 32
+    assert run.record["region_source"]["synthetic"]["source"] == "dataset"
 
 
 def test_history_has_one_row_an_epoch_with_all_scalars(trained):
@@ -173,6 +179,10 @@ def test_wandb_holds_fairness_regions_and_figures_offline(trained):
         "test/accuracy",
         "val/ior/nose",
         "figures/explanation",
+        "figures/faithfulness",
+        "val/pictures/explanation",
+        "val/pictures/region_groups",
+        "val/pictures/region_differences",
     ):
         assert name in shown, name
     json.loads(shown)

@@ -14,6 +14,7 @@ import pandas as pd
 
 from fer_lab.data.vocabulary import AGE_GROUPS, EXPRESSIONS, GENDERS, RACES, REGIONS
 from fer_lab.files import write_json
+from tests.report.fabricated_explanations import explanations
 from tests.report.fabricated_metrics import metrics
 
 CLASSES = EXPRESSIONS[:7]
@@ -53,7 +54,7 @@ def write_run(
         (folder / "metrics").mkdir(exist_ok=True)
         history(rng, epochs, groups).to_csv(folder / "metrics" / "history.csv", index=False)
     if explained:
-        explanations(rng, folder / "explanations", groups)
+        explanations(rng, folder / "explanations", classes, groups)
     _configuration(folder)
     write_json(folder / "run.json", _record(classes, groups, samples, summary) | dict(record or {}))
     return folder
@@ -129,87 +130,6 @@ def history(
     }
     columns |= {f"val/lift/{region}": curve(1.0, 2.5 - i / 5) for i, region in enumerate(REGIONS)}
     return pd.DataFrame(columns)
-
-
-def explanations(
-    rng: np.random.Generator, folder: Path, groups: Mapping[str, Sequence[str]], faces: int = 120
-) -> None:
-    """A model that looks at the mouth, and at the brows of one group; few wear hat or necklace."""
-    folder.mkdir(parents=True, exist_ok=True)
-    weight = {"mouth": 2.4, "u_lip": 2.2, "l_lip": 2.0, "l_brow": 1.7, "r_brow": 1.6, "nose": 1.2}
-    rare = {"eye_g": 0.3, "hat": 0.1, "neck_l": 0.0, "ear_r": 0.2, "mouth": 0.6}
-    members = {
-        attribute: rng.choice(list(names), size=faces) for attribute, names in groups.items()
-    }
-    attribute, first = next((attribute, names[0]) for attribute, names in groups.items())
-    rows = []
-    for face in range(faces):
-        heat = rng.uniform(0.2, 0.4)
-        for region in REGIONS:
-            if rng.random() >= rare.get(region, 1.0):
-                continue
-            lift = weight.get(region, 0.5 if region == "background" else 0.8)
-            lift *= rng.uniform(0.8, 1.2) * (1.3 if members[attribute][face] == first else 1.0)
-            area = 0.3 if region in ("background", "skin") else 0.02
-            rows.append(
-                {
-                    "id": f"synthetic/{face:05d}",
-                    "region": region,
-                    "ior": min(1.0, lift * heat),
-                    "ior_above_mean": min(1.0, lift * heat * 0.9),
-                    "area": area,
-                    "share": min(1.0, area * lift),
-                    "lift": lift,
-                }
-            )
-    tidy = pd.DataFrame(rows)
-    tidy.to_parquet(folder / "region_ior.parquet")
-    measures = ["ior", "ior_above_mean", "lift", "share", "area"]
-
-    def means(part: pd.DataFrame, columns: list[str]) -> dict[str, Any]:
-        return {
-            str(region): {
-                **{column: float(faces_with[column].mean()) for column in columns},
-                "present": len(faces_with),
-            }
-            for region, faces_with in part.groupby("region")
-        }
-
-    face_of = tidy["id"].str[-5:].astype(int).to_numpy()
-    by_group = {
-        attribute: {
-            name: means(tidy[members[attribute][face_of] == name], ["ior", "lift"])
-            for name in names
-        }
-        for attribute, names in groups.items()
-    }
-    write_json(
-        folder / "summary.json",
-        {
-            "split": "test",
-            "method": "hirescam",
-            "layer": "features.8",
-            "grid": [16, 16],
-            "target": "predicted",
-            "samples": faces,
-            "all_zero_maps": 3,
-            "regions": means(tidy, measures),
-            "by_group": by_group,
-        },
-    )
-    patches: dict[str, npt.NDArray[Any]] = {}
-    for region in REGIONS:
-        k = 0 if region == "neck_l" else 3 if region == "hat" else 20
-        tone = rng.integers(60, 200, size=(k, 1, 1, 3))
-        ramp = np.linspace(-40, 40, 16)[None, :, None, None]
-        image = np.clip(tone + ramp + rng.normal(0, 12, (k, 16, 16, 3)), 0, 255)
-        patches |= {
-            f"{region}/image": image.astype(np.uint8),
-            f"{region}/score": np.sort(rng.random(k).astype(np.float32))[::-1],
-            f"{region}/id": np.array([f"synthetic/{i:05d}" for i in range(k)], dtype=np.str_),
-            f"{region}/position": rng.integers(0, 4, size=(k, 2)) * 16,
-        }
-    np.savez(folder / "patches.npz", **patches)  # type: ignore[arg-type]
 
 
 def _configuration(folder: Path) -> None:

@@ -60,7 +60,7 @@ def test_nothing_is_wider_than_the_screen(report, tmp_path, width):
         "+ page.documentElement.scrollWidth; }</script>"
     )
     shown = browse(tmp_path, frame, "--dump-dom", "--virtual-time-budget=5000")
-    assert f"<title>6 images, width {width}</title>" in shown
+    assert f"<title>11 images, width {width}</title>" in shown
 
 
 def test_the_policy_of_the_page_blocks_scripts(report, tmp_path):

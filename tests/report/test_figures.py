@@ -12,7 +12,7 @@ from matplotlib.image import imread
 from fer_lab.data.vocabulary import GENDERS
 from fer_lab.errors import DataError
 from fer_lab.files import write_json
-from fer_lab.report.explanations import patches_figure, region_groups_figure
+from fer_lab.report.explanations import patches_figure
 from fer_lab.report.figures import (
     confusion_figure,
     curves_figure,
@@ -20,12 +20,14 @@ from fer_lab.report.figures import (
     group_accuracy_figure,
     write_figures,
 )
+from fer_lab.report.region_figures import region_groups_figure
 from fer_lab.report.run import Run
 from tests.report.fabricated import write_run
 
 NAMES = {
     *("learning_curves", "confusion", "group_accuracy", "fairness"),
-    *("prototype", "patches", "region_groups", "explanation"),
+    *("prototype", "patches", "region_groups", "region_classes", "region_differences"),
+    *("explanation", "faithfulness", "merged_test", "intensity"),
 }
 
 

@@ -75,7 +75,7 @@ def test_links_lead_to_sections_of_the_page(written):
 
 def test_pictures_are_whole_and_have_a_text_in_their_place(written):
     images = [attributes for tag, attributes in Reader(written).tags if tag == "img"]
-    assert len(images) == 6
+    assert len(images) == 11
     for image in images:
         assert base64.b64decode(image["src"].partition(",")[2])[:8] == b"\x89PNG\r\n\x1a\n"
         assert image["alt"]
@@ -230,5 +230,5 @@ def test_no_key_or_password_reaches_the_page(tmp_path):
 def test_templates_are_part_of_the_package():
     templates = resources.files("fer_lab.report").joinpath("templates")
     assert {entry.name for entry in templates.iterdir()} == {
-        *("audit.html.j2", "page.css", "run.html.j2", "sections.html.j2"),
+        *("audit.html.j2", "heatmaps.html.j2", "page.css", "run.html.j2", "sections.html.j2"),
     }

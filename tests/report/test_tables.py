@@ -103,10 +103,31 @@ def test_the_five_regions_with_most_lift_are_listed_with_their_ior(run):
         words = line.removeprefix(row.title).split()
         assert words == [
             f"{regions[row.region]['lift']:.2f}",
+            f"{run.explanation['random_model']['regions'][row.region]['lift']:.2f}",
             f"{regions[row.region]['ior']:.3f}",
             str(row.ior_rank),
             str(row.present),
         ]
+
+
+def test_how_far_to_trust_the_maps_stands_below_the_regions(run):
+    facts = run.explanation["faithfulness"]
+    text = " ".join(printed(run).split("Where the model looks most")[1].split())
+    for key in ("deletion", "insertion"):
+        gain = facts[key]["gain"]
+        d = 2 if gain["value"] >= 0.1 else 3
+        shown = f"{gain['value']:.{d}f} ({gain['low']:.{d}f} to {gain['high']:.{d}f})"
+        assert f"{key} gain {shown}" in text
+    assert text.count("no better than a random map") == 1
+    assert "grid 16 × 16" in text
+
+
+def test_without_a_random_model_its_column_is_left_out(run):
+    assert "random model" in printed(run)
+    del run.explanation["random_model"], run.explanation["faithfulness"]
+    text = printed(run)
+    assert "random model" not in text
+    assert "How far to trust it: not measured; grid 16 × 16." in text
 
 
 def test_ior_ranks_are_those_of_a_plain_sort(run):

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from fer_lab.callbacks.choice import BestCheckpoint, Patience
+from fer_lab.callbacks.explanations import Explanations
 from fer_lab.callbacks.fairness import FairnessAudit
 from fer_lab.callbacks.history import History
+from fer_lab.callbacks.intensity import IntensityRanks
 from fer_lab.callbacks.predictions import PredictionWriter
 from fer_lab.callbacks.progress import Progress
-from fer_lab.callbacks.regions import RegionSummaries
 from fer_lab.callbacks.repeatability import EpochSeed
 from fer_lab.callbacks.throughput import Throughput
 
 __all__ = [
     "BestCheckpoint",
     "EpochSeed",
+    "Explanations",
     "FairnessAudit",
     "History",
+    "IntensityRanks",
     "Patience",
     "PredictionWriter",
     "Progress",
-    "RegionSummaries",
     "Throughput",
 ]

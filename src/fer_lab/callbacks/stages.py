@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.trainer.states import TrainerFn
+from torch import Tensor
 
 from fer_lab.errors import ConfigError
 from fer_lab.files import atomic_path
@@ -80,6 +81,14 @@ def face_data(trainer: Trainer) -> FaceDataModule:
             hint="pass a FaceDataModule: trainer.fit(model, datamodule=…)",
         )
     return found
+
+
+def summed(trainer: Trainer, value: Tensor) -> Tensor:
+    """The sum over all processes, on each of them; every process must call this."""
+    if trainer.world_size == 1:
+        return value
+    total: Tensor = trainer.strategy.reduce(value, reduce_op="sum")
+    return total
 
 
 def write_joined(trainer: Trainer, frame: pd.DataFrame, path: Path, *, by: list[str]) -> None:

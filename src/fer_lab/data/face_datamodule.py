@@ -83,6 +83,7 @@ class FaceDataModule(LightningDataModule):
         warnings: what the figures will lack.
         fingerprint: hash of the manifest.
         has_regions: whether faces have region masks.
+        has_landmarks: whether faces have landmarks.
 
     Raises:
         ConfigError: for an option that cannot work.
@@ -100,6 +101,7 @@ class FaceDataModule(LightningDataModule):
     warnings: list[str]
     fingerprint: str
     has_regions: bool
+    has_landmarks: bool
 
     def __init__(
         self,
@@ -171,6 +173,7 @@ class FaceDataModule(LightningDataModule):
         self.warnings = chosen.warnings
         self.classes, self.fingerprint = loaded.classes, loaded.fingerprint
         self.has_regions = loaded.images.has_regions
+        self.has_landmarks = loaded.images.has_landmarks
         self.manifest = chosen.manifest
         for note in chosen.notes:
             _log.info("%s", note)

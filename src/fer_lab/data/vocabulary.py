@@ -1,4 +1,4 @@
-"""The names of everything: expressions, demographics, face regions, landmark order.
+"""The names of everything: expressions and their ranks, demographics, face regions, landmarks.
 
 The only place where they are spelt; every source maps its own codes to these by name.
 """
@@ -19,6 +19,9 @@ GENDERS = ("female", "male")
 AGE_GROUPS = ("0-15", "16-32", "33-53", "54+")
 
 RACES = ("white", "black", "asian", "indian", "latinx", "middle_eastern")
+
+# The intensity study's: how strong an expression is, weakest first.
+INTENSITY_RANKS = ("minimal", "average", "strong")
 
 # CelebAMask-HQ's names. Left and right are those of the image, not of the person. The order is
 # ours: masks of other origin are mapped by name, since three orders are in circulation.

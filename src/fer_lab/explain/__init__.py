@@ -1,15 +1,36 @@
-"""Explanations: attribution maps, and what they say about face regions and patches."""
+"""Explanations: attribution maps, what they say about a face, and whether to believe them."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fer_lab.explain import patches, regions
+    from fer_lab.explain import (
+        clustering,
+        face_space,
+        faithfulness,
+        intensity,
+        merged,
+        patches,
+        regions,
+    )
     from fer_lab.explain.attribution import Explanation, attribute, explain_prediction
     from fer_lab.explain.attribution.layers import grid_of
 
-__all__ = ["Explanation", "attribute", "explain_prediction", "grid_of", "patches", "regions"]
+__all__ = [
+    "Explanation",
+    "attribute",
+    "clustering",
+    "explain_prediction",
+    "face_space",
+    "faithfulness",
+    "grid_of",
+    "intensity",
+    "merged",
+    "patches",
+    "regions",
+]
 
 _HOMES = {
     "Explanation": "fer_lab.explain.attribution",
@@ -21,10 +42,8 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used."""
-    from importlib import import_module
-
-    if name in ("patches", "regions"):
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    if name in __all__:
         return import_module(f"{__name__}.{name}")
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

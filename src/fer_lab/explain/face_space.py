@@ -126,13 +126,14 @@ def _locate(
     pixels: NDArray[np.float64], points: NDArray[np.float64], triangles: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """The triangle of each pixel and its barycentric coordinates there, ``[P]`` and ``[P, 3]``."""
-    first, second, third = (points[triangles[:, corner]] for corner in range(3))
-    matrices = np.linalg.inv(np.stack([second - first, third - first], -1))
-    local = np.einsum("tij,ptj->pti", matrices, pixels[:, None] - first)
-    coordinates = np.concatenate([1 - local.sum(-1, keepdims=True), local], -1)
+    corners = np.concatenate([points[triangles], np.ones((len(triangles), 3, 1))], -1)
+    # Barycentric coordinates are linear in (x, y, 1): a matrix for each triangle, [T, 3, 3].
+    matrices = np.linalg.inv(corners)
+    homogeneous = np.concatenate([pixels, np.ones((len(pixels), 1))], -1)
+    first, second, third = (homogeneous @ matrices[:, :, corner].T for corner in range(3))
     # A pixel on an edge is in both triangles up to rounding: the one it is deepest in has it.
-    triangle = coordinates.min(-1).argmax(1)
-    found = np.take_along_axis(coordinates, triangle[:, None, None], axis=1)[:, 0]
+    triangle = np.minimum(np.minimum(first, second), third).argmax(1)
+    found = np.einsum("pi,pij->pj", homogeneous, matrices[triangle])
     return triangle.astype(np.int64), found
 
 

@@ -40,12 +40,14 @@ class Curve(NamedTuple):
             orders nothing.
         area: under the curve, ``[N]`` in [0, 1]: the lower the better in deletion, the higher
             the better in insertion; NaN for a constant attribution.
-        random_area: the mean area for random maps, ``[N]``.
+        random_probability: the mean over random maps, ``[N, S + 1]``; NaN without any.
+        random_area: under that curve, ``[N]``.
     """
 
     share: Tensor
     probability: Tensor
     area: Tensor
+    random_probability: Tensor
     random_area: Tensor
 
 
@@ -193,15 +195,15 @@ def _curve(
     share = torch.arange(steps + 1, device=start.device) / steps
     with _evaluating(model):
         probability = _along(model, start, end, attribution, target, share, generator)
-        areas = [
-            torch.trapezoid(_along(model, start, end, each, target, share, generator), share)
+        others = [
+            _along(model, start, end, each, target, share, generator)
             for each in (perturbation.random_maps(start, generator) for _ in range(random_maps))
         ]
     low, high = attribution.flatten(1).aminmax(dim=1, keepdim=True)
     probability = torch.where(high > low, probability, torch.nan)
     area = torch.trapezoid(probability, share)
-    chance = torch.stack(areas).mean(0) if areas else torch.full_like(area, torch.nan)
-    return Curve(share, probability, area, chance)
+    chance = torch.stack(others).mean(0) if others else torch.full_like(probability, torch.nan)
+    return Curve(share, probability, area, chance, torch.trapezoid(chance, share))
 
 
 def _along(

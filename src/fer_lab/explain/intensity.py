@@ -15,8 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fer_lab.data.sources.external import RANKS
-from fer_lab.data.vocabulary import UNKNOWN
+from fer_lab.data.vocabulary import INTENSITY_RANKS, UNKNOWN
 
 Scaling = Literal["signed", "positive"]
 Rule = Literal["counts", "mean_scores"]
@@ -31,13 +30,15 @@ def histogram(relevance: Tensor, bins: int = _BINS, scaling: Scaling = "signed")
     """How many values of each image's relevance fall into each of equal half-open bins of [0, 1).
 
     Relevance is stretched per image from its minimum to its maximum. The maximum becomes 1.0, which
-    no half-open bin holds: an image of H·W·3 values gives H·W·3 − 1 counts, as published.
+    no half-open bin holds: an image of H·W·3 values gives H·W·3 − 1 counts, as published, where one
+    value alone is the maximum.
 
     The study's text keeps positive relevance only (``positive``), which puts nearly everything into
     the first bin; its tables count all values, which is a stretch of signed relevance (``signed``).
-    Signed relevance needs a rule that lets negative relevance arrive at the image:
-    ``epsilon_plus_flat`` of :func:`fer_lab.explain.attribution.lrp.relevance_of` spreads it evenly
-    over the first layer's inputs, ``epsilon_gamma_box`` does not.
+    What arrives at the image depends on the rules of
+    :func:`fer_lab.explain.attribution.lrp.relevance_of`: ``epsilon_gamma_box`` and
+    ``epsilon_alpha2_beta1`` let negative relevance arrive; ``epsilon_plus_flat`` does so only
+    behind several dense layers, and gives the colours of a pixel one value.
 
     Args:
         relevance: float ``[N, ...]``, usually ``[N, 3, H, W]``.
@@ -106,7 +107,7 @@ def rank(histogram: Tensor, rule: Rule = "counts") -> list[str | None]:
         sums = torch.where(sums > 0, totals / sums, 0)
     # argmax takes the first of equal values, which is the lower rank.
     chosen = torch.where(counts.sum(1) > 0, sums.argmax(1), -1)
-    return [RANKS[code] if code >= 0 else None for code in chosen.tolist()]
+    return [INTENSITY_RANKS[code] if code >= 0 else None for code in chosen.tolist()]
 
 
 def rankable(label: Sequence[str], prediction: Sequence[str]) -> NDArray[np.bool_]:
@@ -165,25 +166,25 @@ def validate(
         for name in dict.fromkeys(expressions)
     }
     return {
-        "ranks": list(RANKS),
+        "ranks": list(INTENSITY_RANKS),
         **_validation(estimated, actual),
         "by_expression": by_expression,
     }
 
 
 def _codes(ranks: Sequence[str | None]) -> NDArray[np.int64]:
-    """Position in ``RANKS``, -1 for none."""
+    """Position in ``INTENSITY_RANKS``, -1 for none."""
     names = pd.Series(list(ranks), dtype=object)
-    wrong = names[~names.isin([*RANKS, UNKNOWN]) & names.notna()]
+    wrong = names[~names.isin([*INTENSITY_RANKS, UNKNOWN]) & names.notna()]
     if len(wrong):
-        raise ValueError(f"{wrong.iloc[0]!r} is not a rank: use {', '.join(RANKS)}")
-    return pd.Index(RANKS).get_indexer(pd.Index(names))
+        raise ValueError(f"{wrong.iloc[0]!r} is not a rank: use {', '.join(INTENSITY_RANKS)}")
+    return pd.Index(INTENSITY_RANKS).get_indexer(pd.Index(names))
 
 
 def _validation(estimated: NDArray[np.int64], actual: NDArray[np.int64]) -> dict[str, Any]:
     ranked = estimated >= 0
     judged = ranked & (actual >= 0)
-    size = len(RANKS)
+    size = len(INTENSITY_RANKS)
     cells = actual[judged] * size + estimated[judged]
     confusion = np.bincount(cells, minlength=size**2).reshape(size, size)
     found = np.bincount(estimated[ranked], minlength=size)
@@ -199,7 +200,7 @@ def _validation(estimated: NDArray[np.int64], actual: NDArray[np.int64]) -> dict
         "precision": _by_rank(hits, said),
         "recall": _by_rank(hits, true),
         "f1": _by_rank(2 * hits, true + said),
-        "support": dict(zip(RANKS, true.tolist(), strict=True)),
+        "support": dict(zip(INTENSITY_RANKS, true.tolist(), strict=True)),
         "distribution": _by_rank(found, np.full(size, found.sum())),
         "warning": _warning(found),
     }
@@ -209,14 +210,15 @@ def _warning(found: NDArray[np.int64]) -> str | None:
     total = int(found.sum())
     if not total or found.max() <= _ONE_SIDED * total:
         return None
+    most = INTENSITY_RANKS[int(found.argmax())]
     return (
-        f"{found.max() / total:.1%} of the faces are ranked {RANKS[int(found.argmax())]}: such "
-        "ranks hardly tell faces apart, whatever their accuracy"
+        f"{found.max() / total:.1%} of the faces are ranked {most}: such ranks hardly tell faces "
+        "apart, whatever their accuracy"
     )
 
 
 def _by_rank(part: NDArray[np.int64], whole: NDArray[np.int64]) -> dict[str, float | None]:
-    return {name: _ratio(*each) for name, *each in zip(RANKS, part, whole, strict=True)}
+    return {name: _ratio(*each) for name, *each in zip(INTENSITY_RANKS, part, whole, strict=True)}
 
 
 def _ratio(part: int, whole: int) -> float | None:

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from fer_lab.data.sources.external import RANKS
+from fer_lab.data.vocabulary import INTENSITY_RANKS
 from fer_lab.explain.rank_correlation import spearman
 
 
@@ -109,7 +109,7 @@ class Terciles:
         for name, (lower, upper) in self.cuts.items():
             here = (names == name) & np.isfinite(numbers)
             codes[here] = (numbers[here] > lower).astype(int) + (numbers[here] > upper)
-        return [RANKS[code] if code >= 0 else None for code in codes.tolist()]
+        return [INTENSITY_RANKS[code] if code >= 0 else None for code in codes.tolist()]
 
 
 def rank_correlations(

@@ -19,8 +19,8 @@ class Randomisation(NamedTuple):
     """How much of an attribution is left when the model forgets what it learned.
 
     Attributes:
-        modules: paths of the modules, in the order in which they are drawn anew; with
-            ``cascading=False`` all at once.
+        modules: paths of the modules after which attributions are compared, in the order in which
+            they are drawn anew; with ``cascading=False`` all of them, drawn at once.
         correlation: Spearman's, of the attribution before and after, ``[S, N]``; one row a module,
             or one row in all. NaN where one of the two is constant.
         chance: Spearman's correlation of the attribution with a random map, ``[N]``.
@@ -39,6 +39,7 @@ def randomisation_check(
     *,
     cascading: bool = True,
     modules: Sequence[str] | None = None,
+    points: int | None = None,
     seed: int = 0,
 ) -> Randomisation:
     """Correlation of attributions before and after the model's weights are drawn anew.
@@ -54,6 +55,8 @@ def randomisation_check(
         cascading: one module after the other, each beside those before it; else all at once.
         modules: paths of what is drawn anew, each with all that is in it; by default every module
             with parameters of its own, from the last defined (the head) to the first.
+        points: how often at most attributions are compared on the way, evenly from the first module
+            to the last; None compares after each.
         seed: of weights and random maps.
 
     Raises:
@@ -69,16 +72,34 @@ def randomisation_check(
         lacking = repr(missing[0]) if missing else "with parameters"
         raise ValueError(f"{type(model).__name__} has no module {lacking}")
     before = explain(model, image, target).flatten(1)
+    last = len(chosen) - 1
+    steps = torch.linspace(last, 0, points or len(chosen)) if cascading else torch.tensor([last])
+    compared = {round(each) for each in steps.tolist()}
     rows = []
     with _restored(model), torch.random.fork_rng(range(torch.cuda.device_count())):
         for position, name in enumerate(chosen):
             torch.manual_seed(seed + position)
             _draw_anew(known[name])
-            if cascading or position == len(chosen) - 1:
+            if position in compared:
                 rows.append(spearman(before, explain(model, image, target).flatten(1)))
     generator = torch.Generator().manual_seed(seed)
     chance = spearman(before, perturbation.random_maps(image, generator).flatten(1))
-    return Randomisation(chosen, torch.stack(rows), chance)
+    named = [chosen[position] for position in sorted(compared)] if cascading else chosen
+    return Randomisation(named, torch.stack(rows), chance)
+
+
+@contextmanager
+def drawn_anew(model: nn.Module, seed: int = 0) -> Iterator[None]:
+    """The model as if it had never learned anything inside, as it was before after.
+
+    Args:
+        model: any; modules with an initialisation of their own are drawn by it.
+        seed: of the weights.
+    """
+    with _restored(model), torch.random.fork_rng(range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        _draw_anew(model)
+        yield
 
 
 @contextmanager

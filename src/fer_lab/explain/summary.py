@@ -36,35 +36,46 @@ def tidy(figures: NDArray[np.float32], ids: Sequence[str], regions: Sequence[str
     return frame
 
 
-def summarise(frame: pd.DataFrame, groups: pd.DataFrame) -> dict[str, Any]:
-    """Means over images, overall and for each group of each attribute.
+def summarise(
+    frame: pd.DataFrame, groups: pd.DataFrame, *, samples: int | None = None
+) -> dict[str, Any]:
+    """Means over images: overall, by group, by true and by predicted class.
 
     Args:
-        frame: as ``tidy`` makes it.
+        frame: as ``tidy`` makes it; its columns ``label`` and ``prediction``, where it has them,
+            give the classes.
         groups: indexed by id, one column an attribute, values group names.
+        samples: images explained, those without any region included; by default those in ``frame``.
 
     Returns:
-        ``samples`` (images explained), ``all_zero_maps`` (left out of the means), ``regions``
-        (means and ``present``, the number of images with the region), and ``by_group``.
+        ``samples`` (images explained), ``without_regions`` (those without a mask),
+        ``all_zero_maps`` (left out of the means), ``regions`` (means and ``present``, the number of
+        images with the region), ``by_group``, ``by_label`` and ``by_prediction``.
     """
     unexplained = frame["lift"].isna().groupby(frame["id"]).all()
     explained = frame[~frame["id"].map(unexplained).to_numpy(dtype=bool)]
-    by_group: dict[str, dict[str, Any]] = {}
-    for attribute in groups:
-        member = explained["id"].map(groups[attribute])
-        by_group[str(attribute)] = {
-            str(group): _means(part, ("ior", "lift"))
-            for group, part in explained.groupby(member, observed=True)
-        }
+    total = len(unexplained) if samples is None else samples
     return {
-        "samples": len(unexplained),
+        "samples": total,
+        "without_regions": total - len(unexplained),
         "all_zero_maps": int(unexplained.sum()),
-        "regions": _means(explained, FIGURES),
-        "by_group": by_group,
+        "regions": region_means(explained, FIGURES),
+        "by_group": {
+            str(attribute): _means_by(explained, explained["id"].map(groups[attribute]))
+            for attribute in groups
+        },
+        **{
+            f"by_{column}": _means_by(explained, explained[column])
+            for column in ("label", "prediction")
+            if column in explained
+        },
     }
 
 
-def _means(frame: pd.DataFrame, figures: Sequence[str]) -> dict[str, Mapping[str, float | int]]:
+def region_means(
+    frame: pd.DataFrame, figures: Sequence[str] = ("ior", "lift")
+) -> dict[str, Mapping[str, float | int]]:
+    """Means of figures over the images in which each region is present, and how many those are."""
     grouped = frame.groupby("region", observed=True)
     means = grouped[list(figures)].mean().to_numpy(dtype=float).round(6)
     present = grouped.size()
@@ -72,3 +83,8 @@ def _means(frame: pd.DataFrame, figures: Sequence[str]) -> dict[str, Mapping[str
         str(region): {**dict(zip(figures, values, strict=True)), "present": int(count)}
         for (region, count), values in zip(present.items(), means.tolist(), strict=True)
     }
+
+
+def _means_by(frame: pd.DataFrame, member: pd.Series) -> dict[str, Any]:
+    parts = frame.groupby(member, observed=True)
+    return {str(name): region_means(part) for name, part in parts}

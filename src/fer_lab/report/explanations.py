@@ -1,4 +1,4 @@
-"""Figures of where a model looks: patch rows, the summary, and regions by group.
+"""Figures of where a model looks: patch rows, and the summary of prototype and patches.
 
 The form of the summary is Papadopoulos et al., FaceX.
 """
@@ -14,29 +14,31 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fer_lab.errors import DataError
+from fer_lab.report.drawing import PAGE_WIDTH, page_figure, small_print
+from fer_lab.report.faithfulness import footnote
 from fer_lab.report.prototype import draw_prototype
-from fer_lab.report.run import RegionPatches
+from fer_lab.report.region_patches import RegionPatches
 from fer_lab.report.tables import region_rows
-from fer_lab.report.wording import figure_label, is_number, region_title
-
-_COLORS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")
-_MARKERS = "osD^vPX"
+from fer_lab.report.wording import region_title
 
 
-def patches_figure(patches: Mapping[str, RegionPatches], k: int = 20) -> Figure:
+def patches_figure(patches: Mapping[str, RegionPatches], k: int = 20, *, note: str = "") -> Figure:
     """The high-impact patches, a row per region, best first.
 
     Args:
         patches: by region.
         k: the most patches in a row.
+        note: the small print below, such as how far the patches can be trusted.
 
     Raises:
         DataError: if no region has any.
     """
-    figure = Figure(figsize=(7.0, _rows_height(len(patches), k)), dpi=150, layout="constrained")
+    figure = page_figure(_rows_height(len(patches), k) + 0.2 * bool(note))
     axes = figure.add_subplot()
     _draw_patches(axes, patches, list(patches), k)
     axes.set_title("Patches with most attribution, best first", fontsize=10, loc="left")
+    if note:
+        small_print(figure, note)
     return figure
 
 
@@ -52,8 +54,8 @@ def summary_figure(
         k: the most patches in a row.
     """
     most = [row.region for row in region_rows(explanation) if row.region in patches][:rows]
-    heights = [4.9, _rows_height(len(most), k)]
-    figure = Figure(figsize=(7.0, sum(heights)), dpi=150, layout="constrained")
+    heights = [4.9, _rows_height(len(most), k) + 0.2]
+    figure = Figure(figsize=(PAGE_WIDTH, sum(heights)), dpi=150, layout="constrained")
     # Each half is laid out for itself: the rows' labels need not align with the face.
     halves = figure.subfigures(2, 1, height_ratios=heights, squeeze=False)[:, 0]
     above, below = (half.add_subplot() for half in halves)
@@ -65,54 +67,7 @@ def summary_figure(
     above.set_title("Where the model looks", fontsize=11, loc="left")
     _draw_patches(below, patches, most, k)
     below.set_title("Patches with most attribution, highest lift first", fontsize=10, loc="left")
-    return figure
-
-
-def region_groups_figure(explanation: Mapping[str, Any]) -> Figure:
-    """Lift per region and group, a panel per attribute.
-
-    Groups are compared on lift, since IoR rises with a map's overall heat.
-
-    Raises:
-        DataError: if there are no groups.
-    """
-    by_group = explanation["by_group"]
-    regions = [row.region for row in region_rows(explanation)]
-    if not by_group or not regions:
-        raise DataError("the explanation has no groups", where="explanations/summary.json")
-    legend = max(len(groups) for groups in by_group.values())
-    figure = Figure(
-        figsize=(7.0, 0.26 * len(regions) + 0.9 + 0.18 * legend), dpi=150, layout="constrained"
-    )
-    panels = figure.subplots(1, len(by_group), sharey=True, squeeze=False)[0]
-    for axes, (attribute, groups) in zip(panels, by_group.items(), strict=True):
-        for position, (group, measured) in enumerate(groups.items()):
-            lift = [measured.get(region, {}).get("lift") for region in regions]
-            axes.plot(
-                [value if is_number(value) else np.nan for value in lift],
-                range(len(regions)),
-                linestyle="none",
-                marker=_MARKERS[position % len(_MARKERS)],
-                color=_COLORS[position % len(_COLORS)],
-                markersize=5,
-                alpha=0.85,
-                label=figure_label(group),
-            )
-        axes.axvline(1, color="#5f6368", linewidth=0.8, linestyle="--")
-        axes.grid(axis="y", alpha=0.3)
-        axes.set_xlim(left=0)
-        axes.set_title(figure_label(attribute), fontsize=10, loc="left")
-        axes.tick_params(labelsize=8)
-        axes.set_xlabel("lift (1: the map's mean)", fontsize=8)
-        axes.legend(
-            fontsize=7.5,
-            loc="upper center",
-            bbox_to_anchor=(0.5, -0.1 - 0.4 / len(regions)),
-            frameon=False,
-            handletextpad=0.2,
-        )
-    panels[0].set_yticks(range(len(regions)), [region_title(r) for r in regions], fontsize=8.5)
-    panels[0].set_ylim(len(regions) - 0.4, -0.6)
+    small_print(figure, footnote(explanation))
     return figure
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,34 @@ from matplotlib.figure import Figure
 
 from fer_lab.errors import DataError
 from fer_lab.files import atomic_path
-from fer_lab.report.explanations import patches_figure, region_groups_figure, summary_figure
+from fer_lab.report.drawing import (
+    BAND,
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    PURPLE,
+    RED,
+    SKY,
+    SOFT,
+    draw_interval,
+    page_figure,
+    panel_title,
+)
+from fer_lab.report.explanations import patches_figure, summary_figure
+from fer_lab.report.faithfulness import footnote
+from fer_lab.report.faithfulness_figure import faithfulness_figure
+from fer_lab.report.intensity import intensity_figure
+from fer_lab.report.merged import merged_figure
 from fer_lab.report.prototype import prototype_figure
+from fer_lab.report.region_figures import (
+    region_classes_figure,
+    region_differences_figure,
+    region_groups_figure,
+)
 from fer_lab.report.run import Facts, Run
-from fer_lab.report.tables import gap_rows
+from fer_lab.report.tables import gap_rows, region_rows
 from fer_lab.report.wording import (
     INCOMPLETE,
     count,
@@ -27,15 +52,6 @@ from fer_lab.report.wording import (
     region_title,
     split_title,
 )
-
-# Okabe and Ito's colours, which stay apart for colour-blind eyes.
-BLUE, ORANGE, GREEN, RED, SKY, PURPLE = (
-    *("#0072B2", "#E69F00", "#009E73"),
-    *("#D55E00", "#56B4E9", "#CC79A7"),
-)
-GREY = "#9aa0a6"
-BAND = "#d9dce0"
-PAGE_WIDTH = 7.0
 
 
 def write_figures(run: Run) -> list[Path]:
@@ -49,14 +65,18 @@ def write_figures(run: Run) -> list[Path]:
         "confusion": lambda: confusion_figure(_headline(run)),
         "group_accuracy": lambda: group_accuracy_figure(_headline(run)),
         "fairness": lambda: fairness_figure(_headline(run)),
-        "prototype": lambda: prototype_figure(
-            {region: facts["ior"] for region, facts in run.explanation["regions"].items()},
-            title="Where the model looks",
-        ),
-        "patches": lambda: patches_figure(run.patches),
+        "faithfulness": lambda: faithfulness_figure(run.explanation),
+        "prototype": lambda: _prototype(run.explanation),
+        "patches": lambda: patches_figure(run.patches, note=footnote(run.explanation)),
         "region_groups": lambda: region_groups_figure(run.explanation),
+        "region_classes": lambda: region_classes_figure(run.explanation),
+        "region_differences": lambda: region_differences_figure(
+            run.region_differences, [row.region for row in region_rows(run.explanation)]
+        ),
         "explanation": lambda: summary_figure(run.explanation, run.patches),
+        "intensity": lambda: intensity_figure(run.intensity),
     }
+    figures |= {f"merged_{split}": partial(_merged, run, split) for split in run.merged_splits}
     written = []
     for title, draw in figures.items():
         try:
@@ -91,7 +111,7 @@ def confusion_figure(facts: Facts) -> Figure:
             ha="center",
             va="center",
             fontsize=small,
-            color="white" if share > 0.55 else "#202124",
+            color="white" if share > 0.55 else INK,
         )
     axes.set_xticks(range(len(classes)), classes, fontsize=9, rotation=30, ha="right")
     axes.set_yticks(range(len(classes)), classes, fontsize=9)
@@ -121,11 +141,11 @@ def group_accuracy_figure(facts: Facts) -> Figure:
             if is_number(accuracy["value"]):
                 color = RED if group == worst else GREY if group == "unknown" else SKY
                 axes.barh(row, accuracy["value"], height=0.7, color=color)
-                _interval(axes, row, accuracy, marker="")
+                draw_interval(axes, row, accuracy, marker="")
             text = f"{number(accuracy['value'], 2)}   n = {count(measured['count'])}"
             axes.text(1.02, row, text, fontsize=8, va="center")
         if is_number(overall):
-            axes.axvline(overall, color="#202124", linestyle="--", linewidth=0.9)
+            axes.axvline(overall, color=INK, linestyle="--", linewidth=0.9)
         axes.set_yticks(
             range(len(part["groups"])), [figure_label(g) for g in part["groups"]], fontsize=9
         )
@@ -153,11 +173,9 @@ def fairness_figure(facts: Facts) -> Figure:
                 axes.barh(position, gap["null_p95"], height=0.72, color=BAND)
                 axes.plot([gap["null_mean"]] * 2, [position - 0.36, position + 0.36], color=GREY)
             if is_number(gap["value"]):
-                _interval(axes, position, gap, filled=row.marked)
+                draw_interval(axes, position, gap, filled=row.marked)
             else:
-                axes.text(
-                    0.004, position, "too few faces", fontsize=8, va="center", color="#5f6368"
-                )
+                axes.text(0.004, position, "too few faces", fontsize=8, va="center", color=SOFT)
         titles = [row.title for row in rows[attribute]]
         axes.set_yticks(range(len(titles)), titles, fontsize=9)
         axes.set_ylim(len(titles) - 0.4, -0.6)
@@ -240,6 +258,18 @@ def _curves(history: pd.DataFrame) -> dict[str, dict[str, str]]:
     }
 
 
+def _prototype(explanation: Facts) -> Figure:
+    values = {row.region: row.ior for row in region_rows(explanation)}
+    if not values:
+        raise DataError("no face has a region mask", where="explanations/summary.json")
+    return prototype_figure(values, title="Where the model looks", note=footnote(explanation))
+
+
+def _merged(run: Run, split: str) -> Figure:
+    note = footnote(run.explanation)
+    return merged_figure(run.merged_of(split), run.merged_facts_of(split), note)
+
+
 def _headline(run: Run) -> Facts:
     split = run.headline_split
     if split is None:
@@ -252,11 +282,6 @@ def _attribute_title(attribute: str, facts: Mapping[str, Any]) -> str:
     return figure_label(f"{attribute} ({inferred})" if inferred else attribute, longest=70)
 
 
-def page_figure(height: float) -> Figure:
-    """An empty figure as wide as a page, ``height`` inches high."""
-    return Figure(figsize=(PAGE_WIDTH, height), dpi=150, layout="constrained")
-
-
 def _panels(sizes: list[int], row: float) -> tuple[Figure, list[Axes]]:
     """Panels one below the other, each as high as its rows need."""
     if not sizes:
@@ -266,23 +291,6 @@ def _panels(sizes: list[int], row: float) -> tuple[Figure, list[Axes]]:
         len(sizes), 1, squeeze=False, gridspec_kw={"height_ratios": [s + 0.2 for s in sizes]}
     )
     return figure, list(grid[:, 0])
-
-
-def _interval(
-    axes: Axes, row: int, facts: Mapping[str, Any], *, marker: str = "o", filled: bool = True
-) -> None:
-    low, high = facts.get("low"), facts.get("high")
-    if is_number(low) and is_number(high):
-        axes.plot([low, high], [row, row], color="#202124", linewidth=1.3, solid_capstyle="butt")
-    face = BLUE if filled else "white"
-    axes.plot(facts["value"], row, marker=marker, color=BLUE, markerfacecolor=face, markersize=6)
-
-
-def panel_title(axes: Axes, text: str) -> None:
-    """Put a title above a panel's left end, and open the panel at the top and the right."""
-    axes.set_title(text, fontsize=10, loc="left")
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
 
 
 def _below(panels: list[Axes], text: str) -> None:

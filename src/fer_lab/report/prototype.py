@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 
+from fer_lab.report.drawing import page_figure, small_print
 from fer_lab.report.wording import is_number, number, region_title
 
 Points = npt.NDArray[np.float64]
@@ -169,7 +170,7 @@ def draw_prototype(
 
 
 def prototype_figure(
-    values: Mapping[str, float | None], *, title: str, measure: str = "IoR"
+    values: Mapping[str, float | None], *, title: str, measure: str = "IoR", note: str = ""
 ) -> Figure:
     """The labelled face with its colour bar.
 
@@ -177,14 +178,17 @@ def prototype_figure(
         values: by region name.
         title: above the face.
         measure: what the values are, beside the colour bar.
+        note: the small print below, such as how far the values can be trusted.
     """
-    figure = Figure(figsize=(7.0, 5.0), dpi=150, layout="constrained")
+    figure = page_figure(5.0)
     axes = figure.add_subplot()
     scale = draw_prototype(axes, values)
     axes.set_title(title, fontsize=11, loc="left")
     bar = figure.colorbar(scale, ax=axes, shrink=0.75, pad=0.02, aspect=24)
     bar.set_label(measure, fontsize=10)
     bar.ax.tick_params(labelsize=9)
+    if note:
+        small_print(figure, note)
     return figure
 
 

@@ -6,21 +6,21 @@ import json
 import os
 import socket
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from fer_lab.errors import DataError
 from fer_lab.report.process import is_alive
+from fer_lab.report.region_patches import RegionPatches, read_patches
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
     from pytorch_lightning import LightningModule
+
+    from fer_lab.explain.merged import Merged
 
 Facts = dict[str, Any]
 _T = TypeVar("_T")
@@ -31,21 +31,6 @@ _COLUMNS = (
     *("path", "name", "status", "task", *_CHOICES, "seed", "tags"),
     *("started", "ended", "seconds", "fingerprint", "error"),
 )
-
-
-@dataclass(frozen=True)
-class RegionPatches:
-    """The high-impact patches of one region, best first.
-
-    Attributes:
-        image: uint8 ``[k, Z, Z, 3]``, RGB.
-        score: float ``[k]``, the attribution that falls on the region inside the patch.
-        id: the face each patch is from, ``[k]``.
-    """
-
-    image: npt.NDArray[np.uint8]
-    score: npt.NDArray[np.float32]
-    id: npt.NDArray[np.str_]
 
 
 class Run:
@@ -142,19 +127,33 @@ class Run:
     @property
     def patches(self) -> dict[str, RegionPatches]:
         """High-impact patches by region; a region without any is left out."""
+        return self._once("explanations/patches.npz", read_patches, _EXPLAIN)
 
-        def read(path: Path) -> dict[str, RegionPatches]:
-            with np.load(path, allow_pickle=False) as arrays:
-                names = [key.removesuffix("/image") for key in arrays if key.endswith("/image")]
-                return {
-                    name: RegionPatches(
-                        *(arrays[f"{name}/{part}"] for part in ("image", "score", "id"))
-                    )
-                    for name in names
-                    if len(arrays[f"{name}/score"])
-                }
+    @property
+    def region_differences(self) -> pd.DataFrame:
+        """How groups differ in the regions: a row per attribute, pair, figure and region."""
+        return self._once("explanations/group_differences.parquet", pd.read_parquet, _EXPLAIN)
 
-        return self._once("explanations/patches.npz", read, _EXPLAIN)
+    @property
+    def intensity(self) -> Facts:
+        """Ranks of intensity, and what they are worth where a truth is known."""
+        return self._once("explanations/intensity.json", _read_json, _INTENSITY)
+
+    @property
+    def merged_splits(self) -> list[str]:
+        """The splits of which there are merged heatmaps."""
+        folder = self.path / "explanations"
+        return [s for s in ("val", "test") if (folder / f"merged_{s}.npz").is_file()]
+
+    def merged_of(self, split: str) -> Merged:
+        """The merged heatmaps of ``split``; they are large, and are read anew at each call."""
+        from fer_lab.explain.merged_files import read_merged
+
+        return self._read(f"explanations/merged_{split}.npz", read_merged, _MERGED)
+
+    def merged_facts_of(self, split: str) -> Facts:
+        """What the merged heatmaps of ``split`` were made of."""
+        return self._once(f"explanations/merged_{split}.json", _read_json, _MERGED)
 
     def checkpoint(self, which: Literal["best", "last"] = "best") -> Path:
         """The path of a checkpoint.
@@ -194,6 +193,8 @@ class Run:
             raise DataError(f"this run has no {name}", where=path, hint=hint)
         try:
             return reader(path)
+        except DataError:
+            raise
         except Exception as error:  # every format's reader has its own family of errors
             raise DataError(
                 f"{name} cannot be read: {type(error).__name__}: {error}", where=path, hint=hint
@@ -202,6 +203,10 @@ class Run:
 
 _EVALUATE = "it is written when the split has been evaluated"
 _EXPLAIN = "it is written at the end of a run with an explain option other than none"
+_INTENSITY = "it is written at the end of a run that ranks intensity"
+_MERGED = (
+    "it is written at the end of a run whose dataset has landmarks, and explain other than none"
+)
 
 
 def load_run(path: str | os.PathLike[str]) -> Run:

@@ -7,19 +7,17 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from fer_lab.data.vocabulary import REGIONS
 from fer_lab.errors import DataError
+from fer_lab.report.explained import explanation_section, intensity_section
 from fer_lab.report.run import Facts, Run
-from fer_lab.report.tables import METRIC_TITLES, SIGNIFICANT, chance, gap_rows, region_rows
+from fer_lab.report.tables import METRIC_TITLES, SIGNIFICANT, chance, gap_rows
 from fer_lab.report.wording import (
     class_words,
     inferred_label,
     inferred_note,
     is_number,
-    method_title,
     moment,
     name,
-    region_title,
     split_title,
 )
 
@@ -189,33 +187,6 @@ def _groups(run: Run) -> Mapping[str, Any]:
     }
 
 
-def _explanation(run: Run) -> Mapping[str, Any]:
-    explanation = run.explanation
-    rows = region_rows(explanation)
-    return {
-        "method": method_title(explanation["method"]),
-        "layer": explanation["layer"],
-        "grid": " × ".join(str(side) for side in explanation["grid"]),
-        "target": explanation["target"],
-        "split": split_title(explanation["split"]).lower(),
-        "samples": explanation["samples"],
-        "all_zero_maps": explanation["all_zero_maps"],
-        "rows": rows,
-        "absent": [region_title(r) for r in REGIONS if r not in {row.region for row in rows}],
-        "by_group": [
-            {
-                "title": name(attribute),
-                "groups": [name(group) for group in groups],
-                "rows": [
-                    (row.title, [part.get(row.region, {}) for part in groups.values()])
-                    for row in rows
-                ],
-            }
-            for attribute, groups in explanation["by_group"].items()
-        ],
-    }
-
-
 def _configuration(run: Run) -> Mapping[str, Any]:
     path = run.path / ".hydra" / "config.yaml"
     if not path.is_file():
@@ -259,7 +230,8 @@ SECTIONS: dict[str, Callable[[Run], Mapping[str, Any]]] = {
     "confusion": _confusion,
     "fairness": _fairness,
     "groups": _groups,
-    "explanation": _explanation,
+    "explanation": explanation_section,
+    "intensity": intensity_section,
     "configuration": _configuration,
     "environment": _environment,
 }
@@ -272,4 +244,6 @@ def sections_of(run: Run) -> dict[str, Callable[[Run], Mapping[str, Any]]]:
         left_out.add("curves")
     if run.record.get("predictions"):  # a file of predictions has no model to explain
         left_out.add("explanation")
+    if not (run.path / "explanations" / "intensity.json").is_file():
+        left_out.add("intensity")
     return {title: build for title, build in SECTIONS.items() if title not in left_out}

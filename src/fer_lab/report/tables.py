@@ -11,6 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from fer_lab.report.faithfulness import footnote
 from fer_lab.report.run import Facts, Run
 from fer_lab.report.wording import (
     INCOMPLETE,
@@ -45,6 +46,8 @@ COLLAPSED = (
     "alike, so its bias figures say nothing."
 )
 
+NO_REGIONS = "No face has a region mask, so there are no figures of regions."
+
 
 @dataclass(frozen=True)
 class GapRow:
@@ -71,7 +74,11 @@ class GapRow:
 
 @dataclass(frozen=True)
 class RegionRow:
-    """How much the model looks at one face region, and its rank by each measure (1 = most)."""
+    """How much the model looks at one face region, and its rank by each measure (1 = most).
+
+    ``random_lift`` and ``random_ior`` are those of the same network with weights drawn anew, on
+    the same images; None where they were not measured.
+    """
 
     region: str
     title: str
@@ -82,6 +89,8 @@ class RegionRow:
     present: int
     lift_rank: int
     ior_rank: int
+    random_lift: float | None
+    random_ior: float | None
 
 
 def chance(confusion: Sequence[Sequence[int]]) -> float | None:
@@ -128,6 +137,7 @@ def region_rows(summary: Mapping[str, Any]) -> list[RegionRow]:
         return {region: rank for rank, region in enumerate(ordered, start=1)}
 
     lift_ranks, ior_ranks = ranks("lift"), ranks("ior")
+    random_model = (summary.get("random_model") or {}).get("regions") or {}
     return [
         RegionRow(
             region,
@@ -139,6 +149,8 @@ def region_rows(summary: Mapping[str, Any]) -> list[RegionRow]:
             facts["present"],
             lift_ranks[region],
             ior_ranks[region],
+            random_model.get(region, {}).get("lift"),
+            random_model.get(region, {}).get("ior"),
         )
         for region, facts in sorted(regions.items(), key=lambda item: lift_ranks[item[0]])
     ]
@@ -168,7 +180,8 @@ def _parts(run: Run) -> Iterator[RenderableType]:
     yield Text("")
     if not run.record.get("predictions"):  # a file of predictions has no model to explain
         try:
-            yield _regions(run.explanation)
+            yield from _regions(run.explanation)
+            yield Text(footnote(run.explanation))
         except INCOMPLETE as error:
             yield Text(f"No explanation: {why(error)}.")
     set_aside = dropped(run.record)
@@ -252,22 +265,27 @@ def _gaps(facts: Facts) -> Iterator[RenderableType]:
         yield Text(f"{MISSING}  {reason}")
 
 
-def _regions(explanation: Mapping[str, Any], top: int = 5) -> Table:
+def _regions(explanation: Mapping[str, Any], top: int = 5) -> Iterator[RenderableType]:
     rows = region_rows(explanation)
+    if not rows:
+        yield Text(NO_REGIONS)
+        return
     method, samples = method_title(explanation["method"]), count(explanation["samples"])
     table = plain_table(f"Where the model looks most ({method}, {samples} faces)")
     table.add_column("", min_width=20, no_wrap=True)
-    for title in ("lift", "IoR", "IoR rank", "present in"):
+    beside = any(is_number(row.random_lift) for row in rows)
+    for title in ("lift", *["random model"] * beside, "IoR", "IoR rank", "present in"):
         table.add_column(title, justify="right", no_wrap=True)
     for row in rows[:top]:
         table.add_row(
             Text(row.title),
             number(row.lift, 2),
+            *[number(row.random_lift, 2)] * beside,
             number(row.ior),
             str(row.ior_rank),
             count(row.present),
         )
-    return table
+    yield table
 
 
 def plain_table(title: str | None = None, *, show_header: bool = True) -> Table:

@@ -31,11 +31,9 @@ from fer_lab.data.sources.own import (
     SET_ASIDE,
     translated,
 )
-from fer_lab.data.vocabulary import UNKNOWN
+from fer_lab.data.vocabulary import INTENSITY_RANKS, UNKNOWN
 from fer_lab.errors import ConfigError, DataError, near_miss
 from fer_lab.files import atomic_path
-
-RANKS = ("minimal", "average", "strong")
 
 _log = logging.getLogger(__name__)
 
@@ -123,7 +121,7 @@ def intensity(
     table = annotation_rows(file, usual, columns, list(usual), option)
     rank = translated(
         table["rank"],
-        {name: name for name in RANKS},
+        {name: name for name in INTENSITY_RANKS},
         ranks,
         name="a rank",
         place="",
@@ -145,15 +143,15 @@ def intensity(
             where=f"{'; '.join(table['place'][rows[:3]])} ({option})",
             hint="one row a face and annotator",
         )
-    votes = np.zeros((len(manifest), len(RANKS)), dtype=np.int64)
-    chosen = pd.Index(RANKS).get_indexer(pd.Index(rank[found]))
+    votes = np.zeros((len(manifest), len(INTENSITY_RANKS)), dtype=np.int64)
+    chosen = pd.Index(INTENSITY_RANKS).get_indexer(pd.Index(rank[found]))
     np.add.at(votes, (position[found], chosen), 1)
     most = votes.max(axis=1, initial=0)
     tied = (most > 0) & ((votes == most[:, None]).sum(axis=1) > 1)
-    decided = np.where(most > 0, votes.argmax(axis=1), len(RANKS))
+    decided = np.where(most > 0, votes.argmax(axis=1), len(INTENSITY_RANKS))
     if ties == "unknown":
-        decided = np.where(tied, len(RANKS), decided)
-    groups = pd.Categorical.from_codes(decided, categories=pd.Index([*RANKS, UNKNOWN]))
+        decided = np.where(tied, len(INTENSITY_RANKS), decided)
+    groups = pd.Categorical.from_codes(decided, categories=pd.Index([*INTENSITY_RANKS, UNKNOWN]))
     counts = {f"faces whose intensity ratings tie ({ties} rank taken)": int(tied.sum())}
     return Annotated(
         manifest.assign(intensity_rank=groups), unmatched_rows("intensity", table, position), counts

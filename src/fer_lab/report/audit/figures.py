@@ -16,7 +16,7 @@ from fer_lab.files import atomic_path
 from fer_lab.report.audit.facts import OVERALL, Audit, Document
 from fer_lab.report.audit.matrices import INK, color_scale, four_way_figure, heat, joint_figure
 from fer_lab.report.audit.wording import MEASURE_CODES
-from fer_lab.report.figures import BAND, BLUE, GREY, SKY, page_figure, panel_title
+from fer_lab.report.drawing import BAND, BLUE, GREY, SKY, page_figure, panel_title
 from fer_lab.report.wording import count, figure_label, inferred_label, is_number, number
 
 SOFT = "#5f6368"

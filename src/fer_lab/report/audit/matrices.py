@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from fer_lab.report.audit.facts import Audit, in_table
-from fer_lab.report.figures import BAND, page_figure, panel_title
+from fer_lab.report.drawing import BAND, page_figure, panel_title
 from fer_lab.report.wording import figure_label
 
 INK = "#202124"

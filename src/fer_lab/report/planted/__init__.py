@@ -1,0 +1,1 @@
+"""Planted shortcuts of a sweep: the table of ranks, what was true, and the claim."""

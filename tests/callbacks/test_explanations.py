@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import json
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from pytorch_lightning import Trainer
+
+from fer_lab.callbacks import Explanations
+from fer_lab.data import AffectNetDataModule, SyntheticDataModule
+from fer_lab.errors import ConfigError
+from fer_lab.explain import explain_prediction
+from fer_lab.explain.face_space import normalize
+from fer_lab.explain.merged_files import read_merged
+from fer_lab.faces.polygons import DRAWN
+from fer_lab.models import BaselineCNN
+from tests.layouts import affectnet
+
+
+def trainer(folder, **options) -> Trainer:
+    return Trainer(
+        accelerator="cpu",
+        logger=False,
+        callbacks=[Explanations(folder, **options)],
+        use_distributed_sampler=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+
+
+class Pass(NamedTuple):
+    data: SyntheticDataModule
+    model: BaselineCNN
+    before: dict[str, torch.Tensor]
+
+
+def run_test(folder, **options) -> Pass:
+    data = SyntheticDataModule(train=70, val=60, test=61, image_size=48, batch_size=16)
+    model = BaselineCNN(image_size=48)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    trainer(folder, **options).test(model, data, verbose=False)
+    return Pass(data, model, before)
+
+
+def test_a_limited_test_set_is_balanced_and_the_summary_says_so(tmp_path):
+    options = {"segments": 9, "samples": 16}
+    data, *_ = run_test(
+        tmp_path, method="lime", options=options, max_test_samples=14, check_samples=0
+    )
+    facts = json.loads((tmp_path / "explanations" / "summary.json").read_text())
+    assert facts["method"] == "lime"
+    assert facts["options"] == options
+    assert (facts["samples"], facts["max_samples"], facts["split_samples"]) == (14, 14, 61)
+    ids = pd.read_parquet(tmp_path / "explanations" / "region_ior.parquet")["id"].unique()
+    rows = data.manifest.set_index("id").loc[ids]
+    assert (rows["split"] == "test").all()
+    assert rows.groupby("label", observed=True).size().max() <= 3
+
+
+def test_what_cannot_be_explained_is_refused_before_the_first_batch(tmp_path):
+    with pytest.raises(ConfigError, match="did you mean 'samples'"):
+        run_test(tmp_path, method="lime", options={"sample": 9})
+    with pytest.raises(ConfigError, match="layer"):
+        run_test(tmp_path, method="lime", layer="backbone.relu3")
+    assert not (tmp_path / "explanations").exists()
+
+
+@pytest.fixture(scope="module")
+def explained(tmp_path_factory):
+    """A pass over a test set with every part of the summary."""
+    folder = tmp_path_factory.mktemp("run")
+    return folder / "explanations", run_test(folder, check_samples=8)
+
+
+def test_means_by_true_and_predicted_class_are_those_of_the_table(explained):
+    folder, (data, *_) = explained
+    facts = json.loads((folder / "summary.json").read_text())
+    table = pd.read_parquet(folder / "region_ior.parquet")
+    labels = data.manifest.set_index("id")["label"].astype(str)
+    assert (table["label"].astype(str) == table["id"].map(labels)).all()
+    for column in ("label", "prediction"):
+        by_class = facts[f"by_{column}"]
+        assert set(by_class) == set(table[column].astype(str))
+        for name, regions in by_class.items():
+            part = table[(table[column] == name) & table["lift"].notna()]
+            nose = part[part["region"] == "nose"]
+            assert regions["nose"]["present"] == len(nose)
+            assert regions["nose"]["lift"] == pytest.approx(nose["lift"].mean(), abs=1e-5)
+
+
+def test_the_merged_heatmaps_are_means_of_the_warped_maps(explained):
+    folder, (data, model, _) = explained
+    merged = read_merged(folder / "merged_test.npz")
+    facts = json.loads((folder / "merged_test.json").read_text())
+    assert facts["faces"] == 61
+    assert sum(facts["images"].values()) == 61 - facts["unusable"]
+    found: dict[tuple[str, str], list[np.ndarray]] = {}
+    for batch in data.test_dataloader():
+        batch = data.on_after_batch_transfer(batch, 0)
+        maps = explain_prediction(model, batch["image"]).attribution
+        for face, warped in enumerate(normalize(maps, batch["landmarks"])):
+            row = data.manifest.iloc[int(batch["index"][face])]
+            found.setdefault((row["gender"], row["label"]), []).append(warped.numpy())
+    heatmaps = merged.heatmaps()
+    seen = 0
+    for cell, heatmap in zip(merged.cells, heatmaps, strict=True):
+        assert facts["images"]["/".join(cell)] == len(found.get(cell, []))
+        if cell in found:
+            mean = torch.from_numpy(np.stack(found[cell])).nanmean(0).numpy()
+            np.testing.assert_allclose(heatmap, mean, atol=2e-3)
+            seen += 1
+    assert seen >= 10
+
+
+def test_the_maps_are_tested_and_the_figures_are_those_of_the_table(explained):
+    folder, _ = explained
+    facts = json.loads((folder / "summary.json").read_text())["faithfulness"]
+    table = pd.read_parquet(folder / "faithfulness.parquet")
+    assert facts["samples"] == len(table) == 8
+    gain = [
+        np.trapezoid(row.deletion_random, dx=0.05) - np.trapezoid(row.deletion, dx=0.05)
+        for row in table.itertuples()
+    ]
+    assert facts["deletion"]["gain"]["value"] == pytest.approx(np.mean(gain), abs=1e-5)
+    low, high = (facts["deletion"]["gain"][end] for end in ("low", "high"))
+    assert low <= np.mean(gain) <= high
+    assert facts["ablation"]["drop"] == pytest.approx(table["drop"].mean(), abs=1e-5)
+    left = [each[-1] for each in table["cascade"]]
+    assert facts["randomisation"]["left"]["value"] == pytest.approx(np.nanmean(left), abs=1e-5)
+    assert facts["randomisation"]["modules"][0].startswith("backbone.head")
+    assert -1 <= facts["randomisation"]["left"]["value"] <= 1
+
+
+def test_the_random_model_stands_beside_and_the_weights_are_as_before(explained):
+    folder, (_, model, before) = explained
+    facts = json.loads((folder / "summary.json").read_text())
+    assert 0 < facts["random_model"]["samples"] <= 8
+    assert facts["random_model"]["regions"]["skin"]["ior"] != facts["regions"]["skin"]["ior"]
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_groups_are_compared_each_with_the_rest(explained):
+    folder, (data, *_) = explained
+    table = pd.read_parquet(folder / "group_differences.parquet")
+    pairs = set(zip(table["attribute"], table["first"], table["second"], strict=True))
+    assert ("gender", "female", "male") in pairs
+    assert all(second == "others" for attribute, _, second in pairs if attribute == "race")
+    regions = pd.read_parquet(folder / "region_ior.parquet")
+    nose = regions[(regions["region"] == "nose") & regions["lift"].notna()]
+    gender = nose["id"].map(data.manifest.set_index("id")["gender"])
+    means = nose.groupby(gender, observed=True)["lift"].mean()
+    row = table[
+        (table["attribute"] == "gender") & (table["region"] == "nose") & (table["figure"] == "lift")
+    ].iloc[0]
+    assert row["difference"] == pytest.approx(means["female"] - means["male"], abs=1e-5)
+
+
+def test_outlines_from_landmarks_stand_in_for_masks(tmp_path):
+    written = affectnet.write_csv_release(tmp_path / "faces", odd=False)
+    data = AffectNetDataModule(written.root, image_size=48, batch_size=16)
+    trainer(tmp_path).test(BaselineCNN(image_size=48), data, verbose=False)
+    facts = json.loads((tmp_path / "explanations" / "summary.json").read_text())
+    assert facts["region_source"]["affectnet"]["source"] == "landmarks"
+    assert {"nose", "l_eye", "skin"} <= set(facts["regions"]) <= set(DRAWN)
+
+
+def test_a_parser_without_weights_is_named_with_the_way_to_turn_it_off(tmp_path):
+    written = affectnet.write_csv_release(tmp_path / "faces", odd=False)
+    data = AffectNetDataModule(written.root, image_size=48, batch_size=16)
+    run = trainer(tmp_path, parser="bisenet", parser_dir=tmp_path)
+    with pytest.raises(ConfigError, match=r"parsing_bisenet.pth[\s\S]*explain.parser=null"):
+        run.test(BaselineCNN(image_size=48), data, verbose=False)
+
+
+def test_a_face_whose_landmarks_leave_the_image_is_set_aside_and_counted(tmp_path):
+    class Cropped(SyntheticDataModule):
+        def on_after_batch_transfer(self, batch, dataloader_idx):
+            batch = super().on_after_batch_transfer(batch, dataloader_idx)
+            batch["landmarks"] = batch["landmarks"].clone()
+            batch["landmarks"][0, 8] = 1000.0
+            return batch
+
+    data = Cropped(train=70, val=60, test=61, image_size=48, batch_size=16, eval_batch_size=16)
+    trainer(tmp_path, check_samples=0).test(BaselineCNN(image_size=48), data, verbose=False)
+    facts = json.loads((tmp_path / "explanations" / "merged_test.json").read_text())
+    assert (facts["unusable"], sum(facts["images"].values())) == (4, 57)
