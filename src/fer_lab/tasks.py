@@ -50,14 +50,14 @@ TASKS = {
   callbacks.fairness.min_count=10   callbacks.fairness.resamples=5000""",
     ),
     "explain": Task(
-        "where a trained model looks, on any dataset, and how far to believe it",
+        "where a model looks, on any dataset, and how far to believe it",
         """\
   checkpoint=FILE             or a run's folder, or last: with dataset=…
     dataset.root=FOLDER       rows=all (test, val)    test_split.where.age=[54+]
   explain.layer=NAME          explain.max_test_samples=500
   explain.check_samples=99    explain.intensity=false
   explain.merged_by=age       explain.parser=bisenet  (docs/regions.md)
-  maps=FOLDER                 people's maps in face space, compared with the model's""",
+  maps=FOLDER                 people's maps in face space, compared with it""",
         module="explaining",
     ),
     "heatmaps": Task(

@@ -96,6 +96,11 @@ def test_maps_of_people_are_compared(summaries):
     row = table[table["expression"] == "anger"].iloc[0]
     assert row["pearson"] == pytest.approx(expected, abs=2e-3)
     assert "notes.txt" in done.stderr + done.stdout
+    page = (folder / "report.html").read_text()
+    assert "Supplied maps" in page
+    assert f"{row['pearson']:+.2f}".replace("-", "\N{MINUS SIGN}") in page.replace(
+        "-", "\N{MINUS SIGN}"
+    )
 
 
 def test_a_model_is_explained_on_a_dataset_it_has_not_seen(trained, tmp_path):

@@ -21,7 +21,7 @@ from fer_lab.data.synthetic.render import render
 from fer_lab.data.synthetic.shortcuts import ATTRIBUTES, carries, case_of, without
 from fer_lab.data.vocabulary import REGIONS
 from fer_lab.errors import ConfigError
-from fer_lab.explain.attribution import attribute, check, options_of
+from fer_lab.explain.attribution import attribute, check, method_for, options_of
 from fer_lab.explain.attribution.layers import grid_of
 from fer_lab.explain.planted import ATTRIBUTE_REGIONS, case_facts, mean_effects
 from fer_lab.explain.regions import region_statistics
@@ -89,6 +89,8 @@ class PlantedShortcut(EvaluationCallback):
                 hint=f"target={self.case.target} classes=[{','.join(self.case.classes)}]",
             )
         with _knowingly():
+            for method in self.methods:
+                method_for(pl_module, method)
             for method, options in self._ways(pl_module, data.image_size):
                 check(pl_module, method, image_size=data.image_size, **options)
 

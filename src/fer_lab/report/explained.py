@@ -53,6 +53,7 @@ def explanation_section(run: Run) -> Mapping[str, Any]:
         "pairs": pairs,
         "differences": difference_words(pairs),
         "merged": _merged(run),
+        "supplied": run.supplied,
     }
 
 
@@ -115,6 +116,10 @@ def intensity_section(run: Run) -> Mapping[str, Any]:
         "truth": facts.get("truth"),
         "ranks": [rank for rank, _ in estimators[0]["shares"]],
         "estimators": estimators,
+        "not_ranked": [
+            (estimator_title(key), reason)
+            for key, reason in (facts.get("not_ranked") or {}).items()
+        ],
         "warnings": [
             (each["title"], each["document"]["warning"])
             for each in estimators

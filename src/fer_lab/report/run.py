@@ -140,6 +140,12 @@ class Run:
         return self._once("explanations/intensity.json", _read_json, _INTENSITY)
 
     @property
+    def supplied(self) -> Facts | None:
+        """How maps that people supplied agree with the model's heatmaps; None where none were."""
+        name = "explanations/supplied.json"
+        return self._once(name, _read_json, _EXPLAIN) if (self.path / name).is_file() else None
+
+    @property
     def merged_splits(self) -> list[str]:
         """The splits of which there are merged heatmaps."""
         folder = self.path / "explanations"
