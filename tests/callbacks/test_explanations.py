@@ -11,10 +11,12 @@ from pytorch_lightning import Trainer
 
 from fer_lab.callbacks import Explanations
 from fer_lab.data import AffectNetDataModule, SyntheticDataModule
+from fer_lab.data.vocabulary import REGIONS
 from fer_lab.errors import ConfigError
 from fer_lab.explain import explain_prediction
 from fer_lab.explain.face_space import normalize
 from fer_lab.explain.merged_files import read_merged
+from fer_lab.faces.parsing import load_parser
 from fer_lab.faces.polygons import DRAWN
 from fer_lab.models import BaselineCNN
 from tests.layouts import affectnet
@@ -188,3 +190,27 @@ def test_a_face_whose_landmarks_leave_the_image_is_set_aside_and_counted(tmp_pat
     trainer(tmp_path, check_samples=0).test(BaselineCNN(image_size=48), data, verbose=False)
     facts = json.loads((tmp_path / "explanations" / "merged_test.json").read_text())
     assert (facts["unusable"], sum(facts["images"].values())) == (4, 57)
+
+
+def test_a_parser_with_local_weights_says_what_is_where(tmp_path):
+    from facexlib.parsing.bisenet import BiSeNet
+
+    torch.manual_seed(0)
+    torch.save(BiSeNet(num_class=19).state_dict(), tmp_path / "parsing_bisenet.pth")
+    written = affectnet.write_csv_release(tmp_path / "faces", odd=False)
+    data = AffectNetDataModule(written.root, image_size=48, batch_size=16)
+    run = trainer(
+        tmp_path, parser="bisenet", parser_dir=tmp_path, max_test_samples=3, check_samples=0
+    )
+    run.test(BaselineCNN(image_size=48), data, verbose=False)
+    facts = json.loads((tmp_path / "explanations" / "summary.json").read_text())
+    assert facts["region_source"]["affectnet"]["source"] == "parser"
+    table = pd.read_parquet(tmp_path / "explanations" / "region_ior.parquet")
+    # Every pixel belongs to a region of the parser's.
+    assert table.groupby("id")["area"].sum().to_numpy() == pytest.approx(np.ones(3), abs=1e-4)
+    batch = next(iter(data.test_dataloader()))
+    masks = load_parser("bisenet", tmp_path)(batch["image"][:1].float() / 255)
+    name = data.manifest["id"].iloc[int(batch["index"][0])]
+    if name in set(table["id"]):
+        known = {REGIONS[code] for code in masks.unique().tolist()}
+        assert known == set(table.loc[table["id"] == name, "region"].astype(str))
