@@ -20,6 +20,7 @@ TINY = (
     "planted.max_samples=24",
     "planted.methods.integrated_gradients=null",
     "planted.methods.occlusion=null",
+    "planted.methods.lime=null",
 )
 
 

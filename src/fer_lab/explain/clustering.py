@@ -38,7 +38,8 @@ def heatmap_distances(heatmaps: ArrayLike) -> Numbers:
     known = np.isfinite(values)
     there = known.astype(np.float64)
     # Centred first, so that sums of squares lose nothing to a common level.
-    level = np.where(known, values, 0).sum(1, keepdims=True) / there.sum(1, keepdims=True)
+    with np.errstate(invalid="ignore"):  # a heatmap without any known pixel
+        level = np.where(known, values, 0).sum(1, keepdims=True) / there.sum(1, keepdims=True)
     values = np.where(known, values - level, 0)
     count = there @ there.T
     with np.errstate(invalid="ignore", divide="ignore"):

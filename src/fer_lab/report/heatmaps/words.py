@@ -35,6 +35,8 @@ def _trainings(facts: Document) -> str | None:
             f"{_against(most)}, is above its floor in no heatmap."
         )
     text = f"{_pair(most)} look at faces most differently: {_against(most)}"
+    if not most["above"]:
+        text = f"{_pair(most)} are furthest apart, though never above the floors: {_against(most)}"
     support = (facts["most_different"] or {}).get("support")
     if len(pairs) == 1:
         return f"{text}."
