@@ -52,7 +52,7 @@ def main() -> None:
     import pytorch_lightning as pl
     from hydra.utils import instantiate
 
-    from fer_lab.callbacks import FairnessAudit, PredictionWriter, Explanations
+    from fer_lab.callbacks import Explanations, FairnessAudit, PredictionWriter
     from fer_lab.train import build_callbacks
 
     quiet()

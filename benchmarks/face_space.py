@@ -12,14 +12,13 @@ from __future__ import annotations
 import argparse
 import math
 import statistics
-import time
-from collections.abc import Callable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from benchmarks._ratios import seconds
 from fer_lab.data.synthetic import SyntheticReader
 from fer_lab.explain.face_space import normal_triangles, normalize
 from fer_lab.explain.normal_form import SIZE, face_points, normal_points
@@ -61,12 +60,6 @@ class Grid:
         coordinates = self.systems @ (x, y, 1.0)
         triangle = int(coordinates.min(1).argmax())
         return triangle, coordinates[triangle]
-
-
-def seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
 
 
 def faces() -> tuple[Tensor, Tensor]:

@@ -11,23 +11,15 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import time
-from collections.abc import Callable
 
 import torch
 
-from benchmarks._ratios import print_ratio
+from benchmarks._ratios import print_ratio, seconds
 from fer_lab.explain import explain_prediction
 from fer_lab.explain.regions import region_statistics
 from fer_lab.models import BaselineCNN, Classifier, ResNet50, TimmClassifier
 
 TARGET = 1.5
-
-
-def seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
 
 
 def compare(name: str, model: Classifier, batch_size: int, pairs: int) -> None:

@@ -16,8 +16,6 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import time
-from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -26,7 +24,7 @@ from lime import lime_image
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from benchmarks._ratios import print_ratio
+from benchmarks._ratios import print_ratio, seconds
 from fer_lab.data.synthetic import SyntheticReader
 from fer_lab.data.vocabulary import EXPRESSIONS
 from fer_lab.explain.attribution.lime import local_weights, superpixel_weights
@@ -142,12 +140,6 @@ def stability(faces: int, seeds: int) -> None:
         f"({faces} faces × {seeds} seeds)   {'ok' if ours >= package else 'BELOW TARGET'}",
         flush=True,
     )
-
-
-def seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
 
 
 def cost(pairs: int) -> None:

@@ -12,14 +12,12 @@ Targets: below 0.1; at most 1.3.
 from __future__ import annotations
 
 import argparse
-import time
-from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks._ratios import print_ratio
+from benchmarks._ratios import print_ratio, seconds
 from fer_lab.data.synthetic import SyntheticReader
 from fer_lab.explain import explain_prediction
 from fer_lab.explain.patches import PatchCollector
@@ -28,12 +26,6 @@ from fer_lab.models import TimmClassifier
 
 BATCH = 64
 PIXELS = 224
-
-
-def seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
 
 
 def faces() -> tuple[Tensor, Tensor]:

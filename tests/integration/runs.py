@@ -46,6 +46,17 @@ def finish(folder: Path, *overrides: str, **options: Any) -> subprocess.Complete
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
+def run_task(
+    place: Path, task: str, *overrides: str
+) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """The run folder that a task has left in ``place``, and what it printed."""
+    place.mkdir(exist_ok=True)
+    done = subprocess.run(
+        command(*overrides, task=task), cwd=place, capture_output=True, text=True, check=False
+    )
+    return only_run(place), done
+
+
 def only_run(folder: Path) -> Path:
     """The one run's folder below ``outputs``."""
     (found,) = folder.glob("outputs/*/*/run.json")

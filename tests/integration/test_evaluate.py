@@ -17,23 +17,14 @@ from sklearn.metrics import accuracy_score
 import fer_lab
 from fer_lab.data.predictions import read_prediction_file
 from fer_lab.metrics.provenance import audit_document
-from tests.integration.runs import SMALL, command, finish, only_run, record
+from tests.integration.runs import SMALL, finish, only_run, record, run_task
 
 AUDIT = ("callbacks.fairness.resamples=100", "callbacks.fairness.seed=1")
 FACES = ("dataset.train=1120", "dataset.val=140", "dataset.test=141")
 
 
 def evaluated(place: Path, *overrides: str) -> tuple[Path, subprocess.CompletedProcess[str]]:
-    """The folder of an evaluation and what it printed."""
-    place.mkdir(exist_ok=True)
-    done = subprocess.run(
-        command(*overrides, task="evaluate"),
-        cwd=place,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return only_run(place), done
+    return run_task(place, "evaluate", *overrides)
 
 
 def refused(place: Path, *overrides: str) -> str:

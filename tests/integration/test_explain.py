@@ -13,23 +13,14 @@ from PIL import Image
 
 import fer_lab
 from fer_lab.explain.merged_files import read_merged
-from tests.integration.runs import SMALL, command, finish, only_run, record
+from tests.integration.runs import SMALL, finish, only_run, record, run_task
 from tests.layouts import affectnet
 
 FACES = ("dataset.train=280", "dataset.val=140", "dataset.test=141")
 
 
 def explained(place: Path, *overrides: str) -> tuple[Path, subprocess.CompletedProcess[str]]:
-    """The folder of an explanation and what it printed."""
-    place.mkdir(exist_ok=True)
-    done = subprocess.run(
-        command(*overrides, task="explain"),
-        cwd=place,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return only_run(place), done
+    return run_task(place, "explain", *overrides)
 
 
 @pytest.fixture(scope="module")

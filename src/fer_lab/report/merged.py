@@ -6,29 +6,16 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
-from matplotlib import colormaps
-from matplotlib.cm import ScalarMappable
-from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from fer_lab.errors import DataError
-from fer_lab.report.drawing import INK, PAGE_WIDTH, SOFT, page_figure, small_print
-from fer_lab.report.prototype import ABSENT, COLORMAP
+from fer_lab.report.canvas import HEAT, Canvas
+from fer_lab.report.drawing import PAGE_WIDTH, SOFT, page_figure, small_print
 from fer_lab.report.wording import count, figure_label
 
 if TYPE_CHECKING:
     from fer_lab.explain.merged import Merged
-
-# Lines through the 68 landmarks: where each begins and ends, and whether it closes.
-_LINES = (
-    *((0, 17, False), (17, 22, False), (22, 27, False), (27, 31, False), (31, 36, False)),
-    *((36, 42, True), (42, 48, True), (48, 60, True), (60, 68, True)),
-)
-# Between the faces, and below them for their number.
-_GAP, _BELOW = 12, 30
-Floats = npt.NDArray[np.float32]
 
 
 def merged_figure(merged: Merged, facts: Mapping[str, Any], note: str = "") -> Figure:
@@ -49,49 +36,22 @@ def merged_figure(merged: Merged, facts: Mapping[str, Any], note: str = "") -> F
         raise DataError("no face was merged", where=f"explanations/merged_{facts.get('split')}.npz")
     groups, expressions = (list(dict.fromkeys(names)) for names in zip(*merged.cells, strict=True))
     height, width = heatmaps.shape[1:]
-    down, across = height + _BELOW, width + _GAP
-    low, high = np.nanpercentile(heatmaps[:, ::2, ::2], (1, 99))
-    colors = colormaps[COLORMAP].with_extremes(bad=ABSENT)
-    scale = ScalarMappable(Normalize(low, high), colors)
-    mosaic: npt.NDArray[np.uint8] = np.full(
-        (len(groups) * down, len(expressions) * across, 4), 255, dtype=np.uint8
-    )
-    places = [
-        (expressions.index(expression) * across, groups.index(group) * down)
-        for group, expression in merged.cells
-    ]
-    for (x, y), heatmap in zip(places, np.ma.masked_invalid(heatmaps), strict=True):
-        mosaic[y : y + height, x : x + width] = scale.to_rgba(heatmap, bytes=True)
-    inches = 0.84 * PAGE_WIDTH / mosaic.shape[1]
-    figure = page_figure(mosaic.shape[0] * inches + 1.6)
-    axes = figure.add_subplot()
-    axes.imshow(mosaic, interpolation="antialiased")
-    outlines = _outlines((width, height))
-    lines = [line + place for place in places for line in outlines]
-    axes.add_collection(LineCollection(lines, colors=INK, linewidths=0.45, alpha=0.7))
+    side = 0.84 * PAGE_WIDTH / len(expressions)
+    figure = page_figure(len(groups) * side * height / width + 1.6)
+    rows, columns = ([figure_label(n, 14) for n in names] for names in (groups, expressions))
+    canvas = Canvas(figure, rows, columns, (width, height))
+    norm = Normalize(*np.nanpercentile(heatmaps[:, ::2, ::2], (1, 99)))
     images = _images(merged, facts)
-    for (x, y), number_of_images in zip(places, images, strict=True):
-        text = f"n = {count(number_of_images)}"
-        axes.text(x, y + height + 4, text, fontsize=5.5, color=SOFT, va="top", in_layout=False)
-    axes.set_xticks(
-        [column * across + width / 2 for column in range(len(expressions))],
-        [figure_label(e, 14) for e in expressions],
-        fontsize=8.5,
-    )
-    axes.set_yticks(
-        [row * down + height / 2 for row in range(len(groups))],
-        [figure_label(g, 16) for g in groups],
-        fontsize=8.5,
-    )
-    axes.tick_params(length=0, top=False, labeltop=True, labelbottom=False)
-    axes.spines[:].set_visible(False)
-    bar = figure.colorbar(
-        scale, ax=axes, orientation="horizontal", shrink=0.5, aspect=40, pad=0.02, extend="both"
-    )
-    bar.set_label("mean attribution", fontsize=8)
-    bar.ax.tick_params(labelsize=7.5)
-    attribute = figure_label(facts["attribute"])
-    axes.set_title(f"Merged heatmaps by {attribute} and expression", fontsize=10, loc="left")
+    for (group, expression), heatmap, number in zip(merged.cells, heatmaps, images, strict=True):
+        row, column = groups.index(group), expressions.index(expression)
+        if np.isfinite(heatmap).any():
+            canvas.show(row, column, heatmap, norm, HEAT)
+            canvas.note(row, column, f"n = {count(number)}", SOFT)
+        else:
+            canvas.absent(row, column, "no face")
+    canvas.bar((0, len(expressions) - 1), norm, HEAT, "mean attribution")
+    attribute = figure_label(facts["attribute"] or "group")
+    canvas.axes.set_title(f"Merged heatmaps by {attribute} and expression", fontsize=10, loc="left")
     small_print(figure, f"{merged_words(facts)} {note}".rstrip())
     return figure
 
@@ -115,15 +75,4 @@ def _images(merged: Merged, facts: Mapping[str, Any]) -> list[int]:
     return [
         int(counted.get("/".join(names), most))
         for names, most in zip(merged.cells, known, strict=True)
-    ]
-
-
-def _outlines(size: tuple[int, int]) -> list[Floats]:
-    """Lines through the mean face's landmarks, each ``[points, 2]``."""
-    from fer_lab.explain.normal_form import normal_landmarks
-
-    points = normal_landmarks(size)
-    return [
-        np.concatenate([points[start:end], points[start : start + closed]])
-        for start, end, closed in _LINES
     ]

@@ -19,6 +19,7 @@ from fer_lab.report.wording import (
     moment,
     name,
     split_title,
+    without_metrics,
 )
 
 _SECRET = re.compile(
@@ -40,9 +41,7 @@ def without_secrets(text: str) -> str:
 def _facts(run: Run) -> Facts:
     split = run.headline_split
     if split is None:
-        raise DataError(
-            "the run ended before a validation or test set was evaluated", where=run.path
-        )
+        raise DataError(without_metrics(run.status), where=run.path)
     return run.metrics_of(split)
 
 

@@ -31,6 +31,7 @@ from fer_lab.report.wording import (
     region_title,
     split_title,
     why,
+    without_metrics,
     worst_group,
 )
 
@@ -171,7 +172,7 @@ def _parts(run: Run) -> Iterator[RenderableType]:
         yield Text(f"Error: {printable(run.record['error'])}", style="red")
     split = run.headline_split
     if split is None:
-        yield Text("No metrics: the run ended before a validation or test set was evaluated.")
+        yield Text(f"No metrics: {without_metrics(status)}.")
         return
     try:
         yield from list(_metrics(run.metrics_of(split), class_words(run.record)))

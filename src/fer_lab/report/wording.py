@@ -147,6 +147,13 @@ def inferred_note(attributes: Mapping[str, Mapping[str, Any]]) -> str | None:
     return f"Inferred, not annotated: {', '.join(named)}. Errors of the inference move every gap."
 
 
+def without_metrics(run_status: str) -> str:
+    """Why a run has no metrics."""
+    if run_status == "finished":
+        return "no audit was asked for: the callbacks that write metrics were left out"
+    return "the run ended before a validation or test set was evaluated"
+
+
 def why(error: BaseException) -> str:
     """What is wrong with facts that raised one of `INCOMPLETE`, as part of a sentence."""
     if isinstance(error, DataError):

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from fer_lab.explain.merged import Floats, difference
 from fer_lab.files import atomic_path
+from fer_lab.report.canvas import DIFFERENCE, HEAT, SIGNED, Canvas
 from fer_lab.report.drawing import page_figure
-from fer_lab.report.heatmaps.canvas import DIFFERENCE, HEAT, SIGNED, Canvas
 from fer_lab.report.heatmaps.dendrogram import dendrogram_figure
 from fer_lab.report.heatmaps.study import TRAINING, Study
 from fer_lab.report.wording import figure_label, run_label

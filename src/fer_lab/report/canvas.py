@@ -14,7 +14,6 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from fer_lab.explain.normal_form import normal_points
 from fer_lab.report.drawing import INK
 
 # Each from light to dark, so that they can be read in print; signed ones from the middle on.
@@ -46,6 +45,8 @@ class Canvas:
         columns: Sequence[str],
         size: tuple[int, int],
     ) -> None:
+        from fer_lab.explain.normal_form import normal_points  # brings torch
+
         axes = figure.add_subplot()
         self.figure, self.axes, self.size = figure, axes, size
         width, height = size
@@ -105,3 +106,9 @@ class Canvas:
             Rectangle((left, top), width, height, facecolor=UNREAD, edgecolor="white", hatch="///")
         )
         self.axes.text(left + width / 2, top + height / 2, text, fontsize=7, ha="center")
+
+    def note(self, row: int, column: int, text: str, color: str) -> None:
+        """Write into the lower left corner of a heatmap."""
+        left, top = column * self._across, row * self._down
+        place = (left + self._gap / 2, top + self.size[1] - self._gap / 2)
+        self.axes.text(*place, text, fontsize=5.5, color=color, in_layout=False)
