@@ -17,6 +17,7 @@ from fer_lab.errors import ConfigError
 from fer_lab.explain import attribute
 from fer_lab.explain.regions import intersection_over_region
 from fer_lab.models import BaselineCNN
+from tests.callbacks.trainers import quiet_trainer
 from tests.layouts import expw
 
 
@@ -26,18 +27,7 @@ def faces(**options) -> SyntheticDataModule:
 
 
 def trainer(folder, *callbacks, **options) -> Trainer:
-    return Trainer(
-        max_epochs=1,
-        accelerator="cpu",
-        logger=History(folder),
-        callbacks=list(callbacks),
-        use_distributed_sampler=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        **options,
-    )
+    return quiet_trainer(*callbacks, max_epochs=1, logger=History(folder), **options)
 
 
 @pytest.fixture(scope="module")

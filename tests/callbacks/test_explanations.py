@@ -19,19 +19,12 @@ from fer_lab.explain.merged_files import read_merged
 from fer_lab.faces.parsing import load_parser
 from fer_lab.faces.polygons import DRAWN
 from fer_lab.models import BaselineCNN
+from tests.callbacks.trainers import quiet_trainer
 from tests.layouts import affectnet
 
 
 def trainer(folder, **options) -> Trainer:
-    return Trainer(
-        accelerator="cpu",
-        logger=False,
-        callbacks=[Explanations(folder, **options)],
-        use_distributed_sampler=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
+    return quiet_trainer(Explanations(folder, **options))
 
 
 class Pass(NamedTuple):

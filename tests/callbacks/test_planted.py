@@ -7,7 +7,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from pytorch_lightning import Trainer
 
 from fer_lab.callbacks.planted import PlantedShortcut
 from fer_lab.data import FaceDataModule
@@ -18,6 +17,7 @@ from fer_lab.errors import ConfigError
 from fer_lab.explain.attribution import attribute
 from fer_lab.explain.regions import intersection_over_region
 from fer_lab.models import BaselineCNN
+from tests.callbacks.trainers import quiet_trainer
 
 
 def faces(test: int = 60) -> FaceDataModule:
@@ -47,16 +47,7 @@ def explained(folder: Path, data: FaceDataModule, **options) -> BaselineCNN:
     torch.manual_seed(0)
     model = BaselineCNN(2, image_size=64)
     callback = PlantedShortcut(folder, case=case, strength=0.5, methods=methods, **options)
-    trainer = Trainer(
-        accelerator="cpu",
-        logger=False,
-        callbacks=[callback],
-        use_distributed_sampler=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-    trainer.test(model, data, verbose=False)
+    quiet_trainer(callback).test(model, data, verbose=False)
     return model.eval()
 
 

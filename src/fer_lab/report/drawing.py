@@ -6,8 +6,11 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from numpy.typing import ArrayLike
 
 from fer_lab.report.wording import is_number
 
@@ -52,6 +55,30 @@ def draw_interval(
         axes.plot([low, high], [row, row], color=INK, linewidth=1.3, solid_capstyle="butt")
     face = color if filled else "white"
     axes.plot(facts["value"], row, marker=marker, color=color, markerfacecolor=face, markersize=6)
+
+
+def draw_confusion(axes: Axes, confusion: ArrayLike, fontsize: float) -> AxesImage:
+    """Counts as shares of each row, with both written into the cells.
+
+    Args:
+        axes: what is drawn on.
+        confusion: counts, rows true, columns predicted.
+        fontsize: of the numbers.
+    """
+    counts = np.array(confusion)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), share in np.ndenumerate(shares):
+        axes.text(
+            column,
+            row,
+            f"{share:.2f}\n{counts[row, column]}",
+            ha="center",
+            va="center",
+            fontsize=fontsize,
+            color="white" if share > 0.55 else INK,
+        )
+    return image
 
 
 def small_print(figure: Figure, text: str) -> None:

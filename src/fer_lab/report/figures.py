@@ -25,6 +25,7 @@ from fer_lab.report.drawing import (
     RED,
     SKY,
     SOFT,
+    draw_confusion,
     draw_interval,
     page_figure,
     panel_title,
@@ -96,23 +97,10 @@ def confusion_figure(facts: Facts) -> Figure:
     Args:
         facts: a split's metrics.
     """
-    counts = np.array(facts["confusion"])
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     classes = [figure_label(c) for c in facts["classes"]]
     figure = page_figure(0.62 * len(classes) + 1.9)
     axes = figure.add_subplot()
-    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    small = 9 if len(classes) <= 8 else 7
-    for (row, column), share in np.ndenumerate(shares):
-        axes.text(
-            column,
-            row,
-            f"{share:.2f}\n{counts[row, column]}",
-            ha="center",
-            va="center",
-            fontsize=small,
-            color="white" if share > 0.55 else INK,
-        )
+    image = draw_confusion(axes, facts["confusion"], fontsize=9 if len(classes) <= 8 else 7)
     axes.set_xticks(range(len(classes)), classes, fontsize=9, rotation=30, ha="right")
     axes.set_yticks(range(len(classes)), classes, fontsize=9)
     axes.set_xlabel("predicted", fontsize=10)

@@ -17,6 +17,7 @@ from fer_lab.report.drawing import (
     ORANGE,
     RED,
     SKY,
+    draw_confusion,
     page_figure,
     panel_title,
     small_print,
@@ -131,19 +132,7 @@ def _draw_confusions(part: SubFigure, judged: Mapping[str, Any]) -> None:
 
 
 def _draw_confusion(axes: Axes, key: str, document: Mapping[str, Any]) -> None:
-    counts = np.array(document["confusion"])
-    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for (row, column), share in np.ndenumerate(shares):
-        axes.text(
-            column,
-            row,
-            f"{share:.2f}\n{counts[row, column]}",
-            ha="center",
-            va="center",
-            fontsize=7.5,
-            color="white" if share > 0.55 else INK,
-        )
+    draw_confusion(axes, document["confusion"], fontsize=7.5)
     ranks = list(document["distribution"])
     axes.set_xticks(range(len(ranks)), ranks, fontsize=7.5)
     axes.set_yticks(range(len(ranks)), ranks, fontsize=7.5, rotation=90, va="center")
