@@ -61,6 +61,10 @@ def test_what_cannot_be_explained_is_refused_before_the_first_batch(tmp_path):
         run_test(tmp_path, method="lime", options={"sample": 9})
     with pytest.raises(ConfigError, match="layer"):
         run_test(tmp_path, method="lime", layer="backbone.relu3")
+    with pytest.raises(ConfigError, match="gendr"):
+        run_test(tmp_path, balance_by="gendr")
+    with pytest.raises(ConfigError, match="agee"):
+        run_test(tmp_path, merged_by="agee")
     assert not (tmp_path / "explanations").exists()
 
 
@@ -207,3 +211,11 @@ def test_a_parser_with_local_weights_says_what_is_where(tmp_path):
     if name in set(table["id"]):
         known = {REGIONS[code] for code in masks.unique().tolist()}
         assert known == set(table.loc[table["id"] == name, "region"].astype(str))
+
+
+def test_heatmaps_can_be_of_any_attribute_and_of_none(tmp_path):
+    run_test(tmp_path, merged_by="glasses", check_samples=0)
+    merged = read_merged(tmp_path / "explanations" / "merged_test.npz")
+    assert {group for group, _ in merged.cells} == {"yes", "no"}
+    run_test(tmp_path / "none", merged_by=None, check_samples=0)
+    assert not list((tmp_path / "none").rglob("merged*"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from fer_lab.callbacks.region_masks import RegionMasks
 from fer_lab.callbacks.stages import summed
 from fer_lab.data.datamodule import FaceDataModule
-from fer_lab.data.manifest import attribute_column
+from fer_lab.data.manifest import attribute_column, group_values
 from fer_lab.data.vocabulary import REGIONS
 from fer_lab.explain.attribution import explain_prediction, method_for, options_of
 from fer_lab.explain.face_space import normal_triangles, normalized
@@ -35,7 +35,6 @@ class Explained:
         prediction: the class that is explained, int64 ``[B]``.
         index: rows of the manifest, int64 ``[B]``.
         attribution: ``[B, H, W]`` in [0, 1].
-        group: by attribute, int64 ``[B]``.
         regions: uint8 ``[B, H, W]``, or None where the data have no masks.
         landmarks: ``[B, 68, 2]``, or None where the data have none.
     """
@@ -45,7 +44,6 @@ class Explained:
     prediction: Tensor
     index: Tensor
     attribution: Tensor
-    group: Mapping[str, Tensor]
     regions: Tensor | None
     landmarks: Tensor | None
 
@@ -102,7 +100,6 @@ class Explainer:
             prediction=found.logits.argmax(1),
             index=batch["index"],
             attribution=found.attribution,
-            group=batch["group"],
             regions=self.masks.of(batch, keep=keep) if self.masks else None,
             landmarks=batch.get("landmarks"),
         )
@@ -159,13 +156,17 @@ class MergedMaps:
 
     Args:
         data: after its set-up.
-        attribute: whose groups are kept apart; one that is not audited gives a group ``all``.
+        attribute: whose groups are kept apart; where none is known there is a group ``all``.
         device: where the sums are.
     """
 
     def __init__(self, data: FaceDataModule, attribute: str, device: torch.device) -> None:
-        self.attribute = attribute if attribute in data.groups else None
-        groups: Sequence[str] = data.groups.get(attribute) or ("all",)
+        column = data.manifest[attribute_column(data.manifest, attribute)].astype(str)
+        known = [name for name in group_values(data.manifest, attribute) if (column == name).any()]
+        self.attribute = attribute if known else None
+        groups = known or ["all"]
+        codes = pd.Index(groups).get_indexer(pd.Index(column)) if known else np.zeros(len(column))
+        self._group = torch.from_numpy(codes.astype(np.int64)).to(device)
         self.cells = tuple((group, name) for group in groups for name in data.classes)
         self._classes = len(data.classes)
         self._sums = MergedSums(len(self.cells), SIZE, device=str(device))
@@ -179,9 +180,7 @@ class MergedMaps:
         """Add a batch that has landmarks."""
         assert explained.landmarks is not None
         warped = normalized(explained.attribution, explained.landmarks)
-        group = torch.zeros_like(explained.label)
-        if self.attribute is not None:
-            group = explained.group[self.attribute]
+        group = self._group[explained.index]
         cell = torch.where(
             (group >= 0) & warped.usable, group * self._classes + explained.label, -1
         )

@@ -16,6 +16,7 @@ from fer_lab.callbacks.region_masks import RegionMasks
 from fer_lab.callbacks.stages import EvaluationCallback, audited_split, face_data, summed
 from fer_lab.callbacks.summary import Gathered, PassSummary
 from fer_lab.callbacks.trust import TrustChecks
+from fer_lab.data.manifest import attribute_column
 from fer_lab.data.progress import track
 from fer_lab.data.splitting.subsets import balanced_subset
 from fer_lab.data.vocabulary import REGIONS
@@ -116,6 +117,9 @@ class Explanations(EvaluationCallback):
             return  # bare loaders are refused when a pass over them is to be explained
         data = face_data(trainer)
         check(pl_module, self.method, image_size=data.image_size, **self.options)
+        for name in (self.balance[1], self.merged_by):
+            if name is not None:
+                attribute_column(data.manifest, name)
         if self._explainer is None or self._explainer.data is not data:
             masks = RegionMasks(
                 data, parser=self.parser, parser_dir=self.parser_dir, order=self.region_sources
