@@ -254,6 +254,7 @@ def _quiet(*, primary: bool) -> None:
         r".*Checkpoint directory.*exists and is not empty.*",
         r".*LeafSpec.*",
         r".*pynvml.*",
+        r".*module\(s\) in eval mode.*",
         r".*isinstance\(treespec.*",
     ):
         warnings.filterwarnings("ignore", pattern)

@@ -7,21 +7,51 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fer_lab.models.classifier import Classifier
     from fer_lab.models.convnets import (
+        VGG16,
+        VGG16BN,
         BaselineCNN,
+        EfficientNetB0,
+        InceptionV3,
         MobileNetV1,
         ResNet50,
+        ResNet50Transfer,
         TimmClassifier,
         Xception,
     )
+    from fer_lab.models.poster import POSTER
+    from fer_lab.models.transformers import ViTB16, ViTTiny
 
-__all__ = ["BaselineCNN", "Classifier", "MobileNetV1", "ResNet50", "TimmClassifier", "Xception"]
+__all__ = [
+    "POSTER",
+    "VGG16",
+    "VGG16BN",
+    "BaselineCNN",
+    "Classifier",
+    "EfficientNetB0",
+    "InceptionV3",
+    "MobileNetV1",
+    "ResNet50",
+    "ResNet50Transfer",
+    "TimmClassifier",
+    "ViTB16",
+    "ViTTiny",
+    "Xception",
+]
 
 _HOMES = {
+    "POSTER": "fer_lab.models.poster",
     "BaselineCNN": "fer_lab.models.convnets",
     "Classifier": "fer_lab.models.classifier",
+    "EfficientNetB0": "fer_lab.models.convnets",
+    "InceptionV3": "fer_lab.models.convnets",
     "MobileNetV1": "fer_lab.models.convnets",
     "ResNet50": "fer_lab.models.convnets",
+    "ResNet50Transfer": "fer_lab.models.convnets",
     "TimmClassifier": "fer_lab.models.convnets",
+    "VGG16": "fer_lab.models.convnets",
+    "VGG16BN": "fer_lab.models.convnets",
+    "ViTB16": "fer_lab.models.transformers",
+    "ViTTiny": "fer_lab.models.transformers",
     "Xception": "fer_lab.models.convnets",
 }
 

@@ -21,6 +21,7 @@ from fer_lab.models.optimization import (
     check_optimizer,
     check_scheduler,
 )
+from fer_lab.models.sam import SAM
 from fer_lab.models.weights import load_file
 
 Batch = Mapping[str, Any]
@@ -65,6 +66,8 @@ class Classifier(pl.LightningModule):
     attribution_method: ClassVar[Literal["gradcam", "hirescam"]] = "gradcam"
     # Pixels of the image's side that convolutions without padding cut off.
     unpadded: ClassVar[int] = 0
+    # SAM goes over a batch again, whose figures are counted already.
+    second_pass: bool = False
 
     _scale: Tensor
     _shift: Tensor
@@ -170,6 +173,8 @@ class Classifier(pl.LightningModule):
         loss = cross_entropy(
             logits, label, batch.get("weight"), label_smoothing=self.label_smoothing
         )
+        if self.second_pass:
+            return loss
         figures = self._training_figures
         figures.add(
             epoch=self.current_epoch,
@@ -234,6 +239,8 @@ class Classifier(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """Optimizer and schedule as configured."""
         optimizer = build_optimizer(self.parameters(), self.optimizer_options)
+        if isinstance(optimizer, SAM):
+            optimizer.attach(self)
         schedule = build_scheduler(optimizer, self.scheduler_options, self.trainer)
         if schedule is None:
             return optimizer

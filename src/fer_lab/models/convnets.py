@@ -1,18 +1,17 @@
-"""Convolutional backbones: the baseline CNN, MobileNetV1, ResNet-50, Xception, any of timm's."""
+"""Convolutional backbones of the studies, and any model of timm's."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import timm
-from timm.models import VisionTransformer
 from torch import Tensor, nn
 
 from fer_lab.errors import ConfigError, near_miss
 from fer_lab.models.classifier import Classifier
-from fer_lab.models.weights import imagenet_model
+from fer_lab.models.timm_backbone import RoundingDown, TimmBackbone
 
 
 class BaselineCNN(Classifier):
@@ -75,48 +74,6 @@ class BaselineCNN(Classifier):
         return super().forward(image)
 
 
-class TimmBackbone(Classifier):
-    """A model of the timm library; ``architecture`` is its name there."""
-
-    architecture: str
-
-    def build(self) -> nn.Module:
-        """The model with a head of ``num_classes``."""
-        backbone: nn.Module = timm.create_model(self.architecture, **self._arguments())
-        return backbone
-
-    def imagenet_backbone(self) -> nn.Module:
-        """The model with the weights that timm publishes for it."""
-        return imagenet_model(self.architecture, **self._arguments())
-
-    @property
-    def head(self) -> str:
-        """The classifier as timm names it."""
-        backbone: Any = self.backbone
-        return str(backbone.pretrained_cfg["classifier"])
-
-    @property
-    def stages(self) -> list[tuple[str, int]]:
-        """The stages that timm lists as sources of features."""
-        backbone: Any = self.backbone
-        found = backbone.feature_info
-        rows = found if isinstance(found, list) else found.info
-        stages = [(f"backbone.{row['module']}", row["reduction"]) for row in rows]
-        if isinstance(backbone, VisionTransformer) and backbone.global_pool == "token":
-            # After the last block only the class token is read, and a normalisation of the tokens
-            # makes their gradient orthogonal to them: the other tokens count at its output.
-            path, reduction = stages.pop()
-            stages.append((f"{path}.norm1", reduction))
-        return stages
-
-    def _arguments(self) -> dict[str, Any]:
-        arguments: dict[str, Any] = {"num_classes": self.num_classes}
-        published = timm.get_pretrained_cfg(self.architecture)
-        if published is not None and published.fixed_input_size:
-            arguments["img_size"] = self.image_size
-        return arguments
-
-
 class TimmClassifier(TimmBackbone):
     """Any classification model of timm: ``TimmClassifier(7, name="resnet18")``.
 
@@ -176,6 +133,122 @@ class Xception(TimmBackbone):
     image_size = 299
     mean = (0.5, 0.5, 0.5)
     std = (0.5, 0.5, 0.5)
+
+
+class ResNet50Transfer(ResNet50):
+    """ResNet-50 of which only the last stage learns, under a head of two dense layers. 224 px.
+
+    Frozen are the stem and the stages ``layer1`` to ``layer3``. The head is global average
+    pooling, batch norm, Dense 256, ReLU, Dropout, Dense.
+
+    Source: Olate et al. 2025, transfer recipe.
+    """
+
+    frozen = ("conv1", "bn1", "layer1", "layer2", "layer3")
+    dropout: float
+
+    def build(self, dropout: float = 0.5) -> nn.Module:
+        """The network; ``dropout`` stands before the logits."""
+        self.dropout = dropout
+        return self._with_head(super().build())
+
+    def imagenet_backbone(self) -> nn.Module:
+        """ResNet-50 as published, under a new head."""
+        return self._with_head(super().imagenet_backbone())
+
+    def _with_head(self, backbone: Any) -> nn.Module:
+        width = backbone.num_features
+        layers: OrderedDict[str, nn.Module] = OrderedDict()
+        layers["norm"] = nn.BatchNorm1d(width)
+        layers["dense"] = nn.Linear(width, 256)
+        layers["relu"] = nn.ReLU()
+        layers["dropout"] = nn.Dropout(self.dropout)
+        layers["logits"] = nn.Linear(256, self.num_classes)
+        backbone.fc = nn.Sequential(layers)
+        module: nn.Module = backbone
+        return module
+
+
+class EfficientNetB0(TimmBackbone):
+    """EfficientNet-B0: 5.3 million parameters with the ImageNet head. 224 px.
+
+    Source: Tan & Le 2019; timm's ``efficientnet_b0``.
+    """
+
+    architecture = "efficientnet_b0"
+
+    @property
+    def stages(self) -> list[tuple[str, int]]:
+        """The stages, and the last convolution with its activation, which is what is pooled."""
+        return [*super().stages, ("backbone.bn2", 32)]
+
+
+class InceptionV3(RoundingDown):
+    """Inception v3 without its auxiliary classifier: 23.8 million parameters. 299 px, and others.
+
+    Its classifier is what the gender study puts there: global average pooling and a dense layer.
+
+    Source: Szegedy et al. 2016; timm's ``inception_v3``.
+    """
+
+    architecture = "inception_v3"
+    image_size = 299
+    mean = (0.5, 0.5, 0.5)
+    std = (0.5, 0.5, 0.5)
+    smallest = 75
+    lost: ClassVar[Mapping[int, int]] = {2: 5, 4: 15, 8: 19, 16: 27, 32: 43}
+
+
+class VGG16(RoundingDown):
+    """VGG-16: 138.4 million parameters with the ImageNet head. 224 px, and others.
+
+    Its head sees where a feature is: it is explained by HiResCAM at the activation before the last
+    pooling.
+
+    Source: Simonyan & Zisserman 2015; timm's ``vgg16``.
+    """
+
+    architecture = "vgg16"
+    smallest = 32
+    attribution_method: ClassVar[Literal["gradcam", "hirescam"]] = "hirescam"
+    new_classifier: bool
+
+    def __init__(self, num_classes: int = 7, *, weights: str = "random", **options: Any) -> None:
+        super().__init__(num_classes, weights=weights, **options)
+        if self.new_classifier and weights != "random":
+            backbone: Any = self.backbone
+            for part in (backbone.pre_logits.fc1, backbone.pre_logits.fc2, backbone.head.fc):
+                nn.init.normal_(part.weight, std=0.01)
+                nn.init.zeros_(part.bias)
+
+    def build(self, dropout: float = 0.5, *, new_classifier: bool = False) -> nn.Module:
+        """The network.
+
+        Args:
+            dropout: after both layers of 4096.
+            new_classifier: of given weights use the convolutional part alone; the layers 4096, 4096
+                and C start anew (intensity study).
+        """
+        self.new_classifier = new_classifier
+        self.dropout = dropout
+        return self._create()
+
+    @property
+    def stages(self) -> list[tuple[str, int]]:
+        """The last activation of each block."""
+        return super().stages[:-1]
+
+    def _arguments(self) -> dict[str, Any]:
+        return {**super()._arguments(), "drop_rate": self.dropout}
+
+
+class VGG16BN(VGG16):
+    """VGG-16 with batch norms: 138.4 million parameters with the ImageNet head. 224 px, and others.
+
+    Source: Simonyan & Zisserman 2015, Ioffe & Szegedy 2015; timm's ``vgg16_bn``.
+    """
+
+    architecture = "vgg16_bn"
 
 
 def _three(values: Sequence[float]) -> tuple[float, float, float]:

@@ -12,6 +12,7 @@ from torch import nn
 from torch.optim import Optimizer, lr_scheduler
 
 from fer_lab.errors import ConfigError
+from fer_lab.models import sam
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {
     "adam": torch.optim.Adam,
@@ -31,8 +32,11 @@ SCHEDULERS: dict[str, tuple[str, ...]] = {
 def check_optimizer(options: Mapping[str, Any]) -> None:
     """Raise a ConfigError if ``options`` name no optimizer or an option it does not have."""
     name = options.get("name")
+    if name == sam.NAME:
+        check_optimizer(sam.split_options(options)[1])
+        return
     if name not in OPTIMIZERS:
-        raise _unknown("optimizer", name, OPTIMIZERS)
+        raise _unknown("optimizer", name, (*OPTIMIZERS, sam.NAME))
     known = set(inspect.signature(OPTIMIZERS[name]).parameters) - {"params"}
     _check_options("optimizer", name, set(options) - {"name"}, known)
     rate = options.get("lr", 1e-3)
@@ -56,6 +60,9 @@ def build_optimizer(parameters: Iterable[nn.Parameter], options: Mapping[str, An
     Everything beside ``name`` goes to the optimizer of torch. On a CPU the fused implementation is
     used unless ``fused`` says otherwise: the step takes a third of the time.
     """
+    if options["name"] == sam.NAME:
+        rho, inner = sam.split_options(options)
+        return sam.SAM(build_optimizer(parameters, inner), rho=rho)
     trained = [parameter for parameter in parameters if parameter.requires_grad]
     arguments = {key: value for key, value in options.items() if key != "name"}
     if all(parameter.device.type == "cpu" for parameter in trained):

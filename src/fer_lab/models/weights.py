@@ -45,7 +45,9 @@ def load_file(backbone: nn.Module, path: str, *, head: str) -> None:
             hint="give the path of a file, or use model.weights=random or imagenet",
         )
     own = backbone.state_dict()
-    given = _without_prefix(_tensors(file), own)
+    given = _without_prefix(tensors_of(file), own)
+    # Inception's second head, of training alone, is in files that its models are published in.
+    given = {name: tensor for name, tensor in given.items() if not name.startswith("AuxLogits.")}
     for name in [name for name in given if name.startswith(f"{head}.")]:
         if name in own and given[name].shape == own[name].shape:
             continue
@@ -159,7 +161,7 @@ def _obstacle(endpoint: str, timeout: float) -> str | None:
     return answer[0] if answer else f"{endpoint} does not answer within {timeout:g} s"
 
 
-def _tensors(file: Path) -> dict[str, Tensor]:
+def tensors_of(file: Path) -> dict[str, Tensor]:
     """The tensors of a file by name, whatever they are wrapped in."""
     try:
         if file.suffix == ".safetensors":

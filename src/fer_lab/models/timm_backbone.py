@@ -1,0 +1,135 @@
+"""A model of the timm library as a backbone: its stages, its published weights, frozen parts."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self
+
+import timm
+from timm.models import VisionTransformer
+from torch import nn
+
+from fer_lab.errors import ConfigError
+from fer_lab.models.classifier import MIN_GRID, Classifier
+from fer_lab.models.freezing import freeze, rest
+from fer_lab.models.weights import imagenet_model
+
+log = logging.getLogger(__name__)
+
+
+class TimmBackbone(Classifier):
+    """A model of the timm library; ``architecture`` is its name there.
+
+    Args:
+        num_classes: number of expressions.
+        weights: as ``Classifier`` takes it.
+        frozen: paths in ``backbone`` of modules that do not learn and stay as in evaluation; the
+            subclass' own by default.
+        **options: of ``Classifier``.
+
+    Raises:
+        ConfigError: for a path of no module, and an image too small for the backbone.
+    """
+
+    architecture: str
+    frozen: tuple[str, ...] = ()
+    # Smallest side, in pixels, of which something is left after the last stage.
+    smallest: ClassVar[int] = 1
+
+    def __init__(
+        self,
+        num_classes: int = 7,
+        *,
+        weights: str = "random",
+        frozen: Sequence[str] | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(num_classes, weights=weights, **options)
+        if frozen is not None:
+            self.frozen = (frozen,) if isinstance(frozen, str) else tuple(frozen)
+        freeze(self.backbone, self.frozen)
+        self.save_hyperparameters({"frozen": list(self.frozen)})
+        self._untaught = weights == "random"
+
+    def build(self) -> nn.Module:
+        """The model with a head of ``num_classes``."""
+        return self._create()
+
+    def imagenet_backbone(self) -> nn.Module:
+        """The model with the weights that timm publishes for it."""
+        return imagenet_model(self.architecture, **self._arguments())
+
+    @property
+    def head(self) -> str:
+        """The classifier as timm names it."""
+        backbone: Any = self.backbone
+        return str(backbone.pretrained_cfg["classifier"])
+
+    @property
+    def stages(self) -> list[tuple[str, int]]:
+        """The stages that timm lists as sources of features."""
+        backbone: Any = self.backbone
+        found = backbone.feature_info
+        rows = found if isinstance(found, list) else found.info
+        stages = [(f"backbone.{row['module']}", row["reduction"]) for row in rows]
+        if isinstance(backbone, VisionTransformer) and backbone.global_pool == "token":
+            # After the last block only the class token is read, and a normalisation of the tokens
+            # makes their gradient orthogonal to them: the other tokens count at its output.
+            path, reduction = stages.pop()
+            stages.append((f"{path}.norm1", reduction))
+        return stages
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode, but for what is frozen."""
+        super().train(mode)
+        rest(self.backbone, self.frozen)
+        return self
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """What a checkpoint holds has been learned."""
+        super().on_load_checkpoint(checkpoint)
+        self._untaught = False
+
+    def on_fit_start(self) -> None:
+        """Say so when what is frozen has never learned anything."""
+        if self.frozen and self._untaught:
+            log.warning(
+                "frozen with random weights: %s; give model.weights=imagenet or a weights file",
+                ", ".join(self.frozen),
+            )
+
+    def _create(self) -> nn.Module:
+        if self.image_size < self.smallest:
+            raise ConfigError(
+                f"{type(self).__name__} cannot take images of {self.image_size} px",
+                where="recipe.image_size",
+                hint=f"use at least {self.smallest} px",
+            )
+        backbone: nn.Module = timm.create_model(self.architecture, **self._arguments())
+        return backbone
+
+    def _arguments(self) -> dict[str, Any]:
+        arguments: dict[str, Any] = {"num_classes": self.num_classes}
+        published = timm.get_pretrained_cfg(self.architecture)
+        if published is not None and published.fixed_input_size:
+            arguments["img_size"] = self.image_size
+        return arguments
+
+
+class RoundingDown(TimmBackbone):
+    """A backbone that loses the pixels at the border which its steps do not fill.
+
+    After the stage that reduces by ``f`` its map has the side ``(image_size - lost[f]) // f``.
+    """
+
+    lost: ClassVar[Mapping[int, int]] = {}
+
+    @property
+    def attribution_layer(self) -> str:
+        """The last stage with a grid of at least 7×7 at ``image_size``."""
+        return [
+            path
+            for path, factor in self.stages
+            if (self.image_size - self.lost.get(factor, 0)) // factor >= MIN_GRID
+        ][-1]
