@@ -18,16 +18,6 @@ MODELS = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("backbone", "published"),
-    # He et al. 2016 as torchvision counts it; Howard et al. 2017, Table 6; Chollet 2017, Table 3.
-    [(ResNet50, 25_557_032), (MobileNetV1, 4.2e6), (Xception, 22_855_952)],
-)
-def test_parameter_counts_are_the_published_ones(backbone, published):
-    count = sum(p.numel() for p in backbone(num_classes=1000).parameters())
-    assert count == pytest.approx(published, rel=0.01)
-
-
 def test_the_baseline_is_as_wide_as_described():
     convolutions = 3 * 9 * 32 + 32 + 32 * 9 * 64 + 64 + 64 * 9 * 128 + 128
     dense = 128 * 8 * 8 * 128 + 128 + 128 * 7 + 7
