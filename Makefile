@@ -32,7 +32,7 @@ $(ready): pyproject.toml
 	@touch $@
 
 ##@ Research
-.PHONY: train sweep evaluate explain heatmaps compare check-data audit table
+.PHONY: train sweep evaluate explain heatmaps compare check-data audit table predict export-model
 
 train: $(ready) ## train and audit one model: make train dataset=affectnet split=female
 	@$(bin)/fer-lab train $(forwarded)
@@ -61,6 +61,12 @@ audit: $(ready) ## bias of datasets, before any training: make audit dataset=[af
 table: $(ready) ## runs side by side for a paper: make table runs=multirun/… rows=model columns=[accuracy]
 	@$(bin)/fer-lab table $(forwarded)
 
+predict: $(ready) ## photographs to probabilities: make predict checkpoint=outputs/… image=FOLDER
+	@$(bin)/fer-lab predict $(forwarded)
+
+export-model: $(ready) ## a model as a file that runs alone: make export-model checkpoint=outputs/…
+	@$(bin)/fer-lab export $(forwarded)
+
 ##@ Development
 .PHONY: setup test check format bench clean help
 
@@ -88,6 +94,6 @@ clean: ## remove .venv and caches; runs stay
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "; print "usage: make TARGET [name=value ...]"} \
 	  /^##@/ {printf "\n%s\n", substr($$0, 5)} \
-	  /^[a-z_-]+:.*## / {printf "  %-11s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	  /^[a-z_-]+:.*## / {printf "  %-13s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 	@echo
 	@echo "options of a training: $(bin)/fer-lab train --help"

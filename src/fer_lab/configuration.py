@@ -29,6 +29,8 @@ _NUMBERS: dict[str, tuple[str, int]] = {
     "min_images": ("whole number", 1),
     "resamples": ("whole number", 1),
     "level": ("number", 0),
+    "batch_size": ("whole number", 1),
+    "top_k": ("whole number", 1),
     "model.optimizer.lr": ("number", 0),
 }
 

@@ -163,12 +163,13 @@ def evaluate_checkpoint(cfg: DictConfig, session: Session) -> None:
     from fer_lab.data.splitting.target import EXPRESSION
     from fer_lab.models.checkpoints import load_checkpoint
     from fer_lab.record import find_checkpoint
+    from fer_lab.report.caveat import trained_run
 
     if cfg.rows not in _ROWS:
         raise ConfigError(f"rows={cfg.rows}", where="rows", hint=f"choose {', '.join(_ROWS)}")
     seed_everything(cfg.seed, workers=True, verbose=False)
     path = find_checkpoint(str(cfg.checkpoint))
-    run = _run_of(path)
+    run = trained_run(path)
     trained = {} if run is None else _configured(run)
     model = load_checkpoint(path, trained.get("model", {}).get("_target_"))
     if run is not None and session.record.content["name"] == checkpoint_name(cfg):
@@ -230,14 +231,6 @@ def evaluate_checkpoint(cfg: DictConfig, session: Session) -> None:
     with session.record.timed("test"):
         trainer.test(model, datamodule=datamodule, verbose=False)
     session.record.update(summary=defined(logged_figures(trainer)), **mask_facts(callbacks))
-
-
-def _run_of(checkpoint: Path) -> Run | None:
-    """The run whose folder a checkpoint lies in."""
-    from fer_lab.report.run import load_run
-
-    folder = checkpoint.absolute().parent.parent
-    return load_run(folder) if (folder / "run.json").is_file() else None
 
 
 def _configured(run: Run) -> dict[str, Any]:

@@ -60,6 +60,23 @@ TASKS = {
   maps=FOLDER                 people's maps in face space, compared with it""",
         module="explaining",
     ),
+    "predict": Task(
+        "classify photographs of anybody's: a file, or a folder of them",
+        """\
+  checkpoint=FILE             or a run's folder, or last
+  image=FILE                  or a folder, or several: [a.jpg,folder]
+  boxes=FILE                  .csv: path,left,top,right,bottom; crops
+  output=FILE.csv             device=cpu (auto, cuda)    batch_size=64
+  top_k=3                     of one photograph: classes listed""",
+        things="image",
+    ),
+    "export": Task(
+        "write a trained model as a file that runs without fer_lab",
+        """\
+  checkpoint=FILE             or a run's folder, or last
+  format=torch_export         (onnx)                     output=FILE.pt2
+  image=FOLDER                photographs to check it with, too""",
+    ),
     "heatmaps": Task(
         "merged heatmaps of several runs: distances, tree, differences",
         """\
