@@ -186,6 +186,17 @@ def test_a_tie_goes_to_the_better_agreement_and_no_rank_is_no_choice():
     assert best_way(table) == ("two", "")
 
 
+def test_the_best_over_several_seeds_counts_each_of_them():
+    rows = [
+        (seed, case, method, rank, 0.0)
+        for seed, cases in ((1, ("a", "b")), (2, ("a",)))
+        for case in cases
+        for method, rank in (("one", 2.0), ("two", 1.0 if seed == 1 else 9.0))
+    ]
+    table = pd.DataFrame(rows, columns=["seed", "case", "method", "rank", "agreement"])
+    assert best_way(table.assign(layer="")) == ("one", "")
+
+
 def test_agreement_over_all_cases_leaves_out_what_is_not_known():
     rng = np.random.default_rng(2)
     pairs = pd.DataFrame({"ior": rng.random(20), "effect": rng.random(20)})

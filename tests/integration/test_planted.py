@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pandas as pd
 from hydra import compose, initialize_config_dir
 
 from fer_lab.configuration import config_directory, register_resolvers
 from fer_lab.data.synthetic.shortcuts import CASES
+from fer_lab.report.planted.sweep import write_planted
 from tests.integration.runs import finish, record
 
 TINY = (
@@ -66,3 +68,14 @@ def test_cases_that_fail_leave_the_table_of_the_others(tmp_path):
             ]
             ranks = rows[rows["planted"]].set_index("attribute")["rank"].to_dict()
             assert ranks == way["ranks"]
+    # The same runs under another seed: the table is over both.
+    for number in ("1", "2"):
+        again = folder / f"{number}0"
+        shutil.copytree(folder / number, again)
+        content = record(again)
+        (again / "run.json").write_text(json.dumps({**content, "seed": 2}))
+    text = write_planted(folder)
+    assert text is not None
+    assert "seed 1 " in text
+    assert "seed 2 " in text
+    assert set(pd.read_csv(written)["seed"]) == {1, 2}

@@ -212,10 +212,15 @@ def cross_fit(table: pd.DataFrame, half: pd.Series) -> pd.DataFrame:
 
 
 def best_way(table: pd.DataFrame) -> tuple[str, str]:
-    """Method and layer of the lowest mean rank; one without a rank in some case is no choice."""
+    """Method and layer of the lowest mean rank; one that lacks a rank that others have is no choice.
+
+    Args:
+        table: columns ``method``, ``layer``, ``rank`` and ``agreement``, a row a case and seed.
+    """
     grouped = table.groupby(WAY, sort=False)
     scores = grouped[["rank", "agreement"]].mean()
-    scores = scores[grouped["rank"].count() == table["case"].nunique()]
+    known = grouped["rank"].count()
+    scores = scores[known == known.max()]
     scores = scores.assign(agreement=-scores["agreement"].fillna(-1.0))
     first = scores.sort_values(["rank", "agreement"], kind="stable").index[0]
     return str(first[0]), str(first[1])
