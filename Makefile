@@ -32,7 +32,7 @@ $(ready): pyproject.toml
 	@touch $@
 
 ##@ Research
-.PHONY: train sweep evaluate explain heatmaps compare check-data audit table predict export-model
+.PHONY: train sweep evaluate explain heatmaps compare check-data audit table predict ask export-model
 
 train: $(ready) ## train and audit one model: make train dataset=affectnet split=female
 	@$(bin)/fer-lab train $(forwarded)
@@ -63,6 +63,9 @@ table: $(ready) ## runs side by side for a paper: make table runs=multirun/… r
 
 predict: $(ready) ## photographs to probabilities: make predict checkpoint=outputs/… image=FOLDER
 	@$(bin)/fer-lab predict $(forwarded)
+
+ask: $(ready) ## a vision-language model, zero-shot: make ask server.base_url=… server.model=… dataset=rafdb
+	@$(bin)/fer-lab ask $(forwarded)
 
 export-model: $(ready) ## a model as a file that runs alone: make export-model checkpoint=outputs/…
 	@$(bin)/fer-lab export $(forwarded)

@@ -12,6 +12,7 @@ PACKAGE = Path(fer_lab.__file__).parent
 LAYERS = [
     {"errors", "files"},
     {"data"},
+    {"asking"},
     {"faces"},
     {"losses"},
     {"models"},
@@ -34,6 +35,7 @@ LAYERS = [
         "heatmaps",
         "prepare",
         "predict",
+        "ask",
         "export",
     },
     {"explaining"},

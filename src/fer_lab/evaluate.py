@@ -117,12 +117,12 @@ def _evaluate_file(cfg: DictConfig, session: Session, attributes: list[str] | No
     with atomic_path(session.folder / "predictions" / "test.parquet") as temporary:
         predictions.frame.to_parquet(temporary, index=False)
     with session.record.timed("test"):
-        facts = audit_document(predictions, "test", **_audit_options(cfg))
+        facts = audit_document(predictions, "test", **audit_options(cfg))
     write_json(session.folder / "metrics" / "test.json", facts)
-    session.record.update(summary=_headline(facts))
+    session.record.update(summary=headline(facts))
 
 
-def _audit_options(cfg: DictConfig) -> dict[str, Any]:
+def audit_options(cfg: DictConfig) -> dict[str, Any]:
     """How the callback would audit, without what only a callback needs."""
     from fer_lab.data.splitting.selection import plain
 
@@ -136,7 +136,7 @@ def _audit_options(cfg: DictConfig) -> dict[str, Any]:
     return {name: plain(v) for name, v in cfg.callbacks.fairness.items() if name not in own}
 
 
-def _headline(facts: dict[str, Any]) -> dict[str, float]:
+def headline(facts: dict[str, Any]) -> dict[str, float]:
     """The scalars that a test logs, as far as the document has them."""
     found = {f"test/{name}": facts[name]["value"] for name in ("accuracy", "f1_macro")}
     found["test/worst_group_accuracy"] = facts["worst_group"]["accuracy"]
@@ -199,7 +199,7 @@ def evaluate_checkpoint(cfg: DictConfig, session: Session) -> None:
     # By name: the model's order counts, whatever the dataset's is.
     if set(datamodule.classes) == set(classes):
         datamodule.classes = tuple(classes)
-    _choose_rows(datamodule, cfg.rows)
+    choose_rows(datamodule, cfg.rows)
     for reason, rows in datamodule.dropped.items():
         log.info("%s rows set aside: %s", f"{rows:,}", reason)
     session.list_unreadable(datamodule.unreadable)
@@ -246,7 +246,7 @@ def _known_as(run: Run | None) -> dict[str, str] | None:
     return None if run is None else {"name": run.name, "path": str(run.path)}
 
 
-def _choose_rows(datamodule: FaceDataModule, rows: str) -> None:
+def choose_rows(datamodule: FaceDataModule, rows: str) -> None:
     """Make the rows that are asked for those that are tested."""
     import numpy as np
 

@@ -70,6 +70,17 @@ TASKS = {
   top_k=3                     of one photograph: classes listed""",
         things="image",
     ),
+    "ask": Task(
+        "ask a vision-language model about a dataset's faces, and audit it",
+        """\
+  server.base_url=URL         server.model=NAME         (docs/vision_language.md)
+  server.key_variable=NAME    environment variable that holds the key
+  dataset.root=FOLDER         rows=all (test, val)       max_samples=200
+  budget.dollars=5            budget.input_price=0.4     budget.output_price=1.6
+  journal=FILE                answers of earlier runs, never paid twice
+  server.concurrency=8        server.requests_per_minute=60
+  question.text='…{classes}…' question.max_tokens=50     image_size=224""",
+    ),
     "export": Task(
         "write a trained model as a file that runs without fer_lab",
         """\

@@ -12,9 +12,8 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
 from fer_lab.callbacks.stages import EvaluationCallback, audited_split, face_data, write_joined
-from fer_lab.data.manifest import attribute_column
-from fer_lab.data.predictions.table import PROBABILITY, SOURCE
-from fer_lab.data.vocabulary import UNKNOWN
+from fer_lab.data.predictions.own import sample_columns
+from fer_lab.data.predictions.table import PROBABILITY
 
 
 class PredictionWriter(EvaluationCallback):
@@ -71,23 +70,7 @@ class PredictionWriter(EvaluationCallback):
         else:
             rows = np.empty(0, dtype=np.int64)
             probabilities = np.empty((0, len(classes)), dtype=np.float32)
-        seen = data.manifest.iloc[rows]
-        columns: dict[str, Any] = {
-            "id": seen["id"].to_numpy(),
-            "dataset": seen["dataset"].astype(str).to_numpy(),
-            "label": pd.Categorical(seen["label"].astype(str), categories=classes),
-            "prediction": pd.Categorical.from_codes(probabilities.argmax(axis=1), classes),
-        }
+        columns, behind = sample_columns(data.manifest, rows, data.classes, data.groups)
+        columns["prediction"] = pd.Categorical.from_codes(probabilities.argmax(axis=1), classes)
         columns |= {f"{PROBABILITY}{name}": probabilities[:, c] for c, name in enumerate(classes)}
-        for attribute, groups in data.groups.items():
-            column = attribute_column(data.manifest, attribute)
-            columns[attribute] = pd.Categorical(
-                seen[column].astype(str), categories=pd.Index([*groups, UNKNOWN])
-            )
-            if f"{column}{SOURCE}" in seen:
-                columns[f"{attribute}{SOURCE}"] = seen[f"{column}{SOURCE}"].to_numpy()
-        if data.manifest["subject"].notna().any():
-            columns["subject"] = seen["subject"].to_numpy()
-        fold = seen["fold"].to_numpy() if "fold" in seen else [pd.NA] * len(rows)
-        columns["fold"] = pd.array(fold, dtype="Int64")
-        return pd.DataFrame(columns)
+        return pd.DataFrame(columns | behind)

@@ -212,7 +212,7 @@ def cross_fit(table: pd.DataFrame, half: pd.Series) -> pd.DataFrame:
 
 
 def best_way(table: pd.DataFrame) -> tuple[str, str]:
-    """Method and layer of the lowest mean rank; one that lacks a rank that others have is no choice.
+    """Method and layer of the lowest mean rank; one that lacks ranks that others have is out.
 
     Args:
         table: columns ``method``, ``layer``, ``rank`` and ``agreement``, a row a case and seed.

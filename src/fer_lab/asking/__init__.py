@@ -1,0 +1,1 @@
+"""Asking a vision-language model: what is sent, what it costs, what has been answered."""
