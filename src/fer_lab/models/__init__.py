@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fer_lab.models.classifier import Classifier
+    from fer_lab.models.clip import CLIPB16, CLIPZeroShot
     from fer_lab.models.convnets import (
         VGG16,
         VGG16BN,
@@ -22,10 +23,12 @@ if TYPE_CHECKING:
     from fer_lab.models.transformers import ViTB16, ViTTiny
 
 __all__ = [
+    "CLIPB16",
     "POSTER",
     "VGG16",
     "VGG16BN",
     "BaselineCNN",
+    "CLIPZeroShot",
     "Classifier",
     "EfficientNetB0",
     "InceptionV3",
@@ -41,6 +44,8 @@ __all__ = [
 _HOMES = {
     "POSTER": "fer_lab.models.poster",
     "BaselineCNN": "fer_lab.models.convnets",
+    "CLIPB16": "fer_lab.models.clip",
+    "CLIPZeroShot": "fer_lab.models.clip",
     "Classifier": "fer_lab.models.classifier",
     "EfficientNetB0": "fer_lab.models.convnets",
     "InceptionV3": "fer_lab.models.convnets",

@@ -116,7 +116,7 @@ def imagenet_model(name: str, *, timeout: float = 3.0, **arguments: Any) -> nn.M
             # num_classes, or timm takes a head of equal size for a new one and drops it.
             overlay = {"file": cached[0], "num_classes": published.num_classes}
     # Without this look the client would try for most of a minute before it gives up.
-    obstacle = None if overlay else _obstacle(constants.ENDPOINT, timeout)
+    obstacle = None if overlay else obstacle_to(constants.ENDPOINT, timeout)
     if obstacle is None:
         try:
             model: nn.Module = timm.create_model(
@@ -133,7 +133,7 @@ def imagenet_model(name: str, *, timeout: float = 3.0, **arguments: Any) -> nn.M
     )
 
 
-def _obstacle(endpoint: str, timeout: float) -> str | None:
+def obstacle_to(endpoint: str, timeout: float) -> str | None:
     """Why ``endpoint`` cannot be reached, or None when it, or a proxy for it, answers."""
     from huggingface_hub import constants
 

@@ -7,6 +7,7 @@ arrives at the image differs from the logit by more than one percent.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
@@ -151,7 +152,10 @@ def _refuse_unknown_composite(composite: str) -> None:
 
 def _refuse_unless_conserving(model: nn.Module, size: tuple[int, int]) -> None:
     if model not in _conserving:
-        _conserving[model] = conservation(model, size)
+        try:
+            _conserving[model] = conservation(model, size)
+        except RuntimeError:  # torch's attention takes three inputs, which no rule is made for
+            _conserving[model] = math.nan
     ratio = _conserving[model]
     if not abs(ratio - 1) <= _TOLERANCE:
         raise ConfigError(
