@@ -6,7 +6,6 @@ import hashlib
 import importlib.util
 import sys
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -168,7 +167,7 @@ def _facts(
 ) -> dict[str, Any]:
     """What a user of the file has to know, and where it comes from."""
     from fer_lab.models.exporting import TOLERANCE
-    from fer_lab.record import command_line
+    from fer_lab.record import command_line, versions
     from fer_lab.report.caveat import group_caveat, training_facts
 
     size, model = trained.image_size, trained.model
@@ -192,22 +191,12 @@ def _facts(
             "content": "probabilities in the order of the classes; each row adds up to 1",
         },
         "check": {"tolerance": TOLERANCE, **check},
-        "versions": {"python": sys.version.split()[0], **_versions()},
+        "versions": {"python": sys.version.split()[0], **versions(_PACKAGES)},
         "checkpoint": {"path": str(trained.path.absolute()), "sha256": _digest(trained.path)},
         "training": training_facts(trained.run),
         "command": command_line(),
         "caveat": group_caveat(trained.run, trained.path),
     }
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def _digest(path: Path) -> str:

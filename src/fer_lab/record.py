@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -53,7 +53,11 @@ class RunRecord:
             "host": socket.gethostname(),
             "started": _now(),
             "ended": None,
-            "versions": _versions(),
+            "versions": {
+                "python": platform.python_version(),
+                "platform": platform.platform(),
+                **versions(_PACKAGES),
+            },
             "git": _git(),
             "first_started": earlier.get("first_started", _now()),
             "resumed": earlier.get("resumed", 0) + bool(earlier),
@@ -168,9 +172,10 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version(), "platform": platform.platform()}
-    for package in _PACKAGES:
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """The versions of those packages that are installed."""
+    found = {}
+    for package in packages:
         try:
             found[package] = version(package)
         except PackageNotFoundError:

@@ -8,9 +8,9 @@ import open_clip
 from open_clip.transformer import QuickGELU, VisionTransformer
 from torch import Tensor, nn
 
-from fer_lab.errors import ConfigError
 from fer_lab.models.classifier import Classifier
 from fer_lab.models.clip_weights import load_towers, quick_gelu_of, weights_file
+from fer_lab.models.sizes import refuse_other_size, refuse_unfilled
 
 
 class TowerWithHead(nn.Module):
@@ -87,13 +87,7 @@ class CLIPImageTower(Classifier):
         Raises:
             ConfigError: for images of another size.
         """
-        if image.shape[-2:] != (self.image_size, self.image_size):
-            raise ConfigError(
-                f"this {type(self).__name__} takes images of {self.image_size} px, "
-                f"not {image.shape[-2]}×{image.shape[-1]}",
-                where="recipe.image_size",
-                hint="give the model and the data the same image_size",
-            )
+        refuse_other_size(self, image, self.image_size)
         return super().forward(image)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -116,12 +110,7 @@ class CLIPImageTower(Classifier):
         config = self.config(quick_gelu=quick_gelu)
         vision = open_clip.CLIPVisionCfg(**config["vision_cfg"])
         patch = vision.patch_size
-        if self.image_size < patch or self.image_size % patch:
-            raise ConfigError(
-                f"{type(self).__name__} cannot take images of {self.image_size} px",
-                where="recipe.image_size",
-                hint=f"use a multiple of {patch}, such as {7 * patch} or {14 * patch}",
-            )
+        refuse_unfilled(self, self.image_size, patch, (7 * patch, 14 * patch))
         visual: nn.Module = VisionTransformer(
             image_size=self.image_size,
             patch_size=patch,

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from fer_lab.errors import ConfigError, near_miss
 from fer_lab.models.classifier import Classifier
+from fer_lab.models.sizes import refuse_other_size, refuse_unfilled
 from fer_lab.models.timm_backbone import RoundingDown, TimmBackbone
 
 
@@ -32,12 +33,7 @@ class BaselineCNN(Classifier):
 
     def build(self, dropout: float = 0.5) -> nn.Module:
         """The network; ``dropout`` stands before the head."""
-        if self.image_size < 8 or self.image_size % 8:
-            raise ConfigError(
-                f"BaselineCNN cannot take images of {self.image_size} px",
-                where="recipe.image_size",
-                hint="use a multiple of 8, such as 48, 64 or 96",
-            )
+        refuse_unfilled(self, self.image_size, 8, (48, 64, 96))
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         channels = 3
         for block, width in enumerate((32, 64, 128), start=1):
@@ -64,13 +60,7 @@ class BaselineCNN(Classifier):
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits ``[B, C]`` of images ``[B, 3, image_size, image_size]`` with values in [0, 1]."""
-        if image.shape[-2:] != (self.image_size, self.image_size):
-            raise ConfigError(
-                f"this BaselineCNN takes images of {self.image_size} px, "
-                f"not {image.shape[-2]}×{image.shape[-1]}",
-                where="recipe.image_size",
-                hint="give the model and the data the same image_size",
-            )
+        refuse_other_size(self, image, self.image_size)
         return super().forward(image)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from fer_lab.errors import ConfigError
+from fer_lab.models.sizes import refuse_other_size, refuse_unfilled
 from fer_lab.models.timm_backbone import TimmBackbone
 
 
@@ -25,13 +25,7 @@ class PatchTransformer(TimmBackbone):
         Raises:
             ConfigError: for a size that patches do not fill.
         """
-        if self.image_size < self.patch or self.image_size % self.patch:
-            raise ConfigError(
-                f"{type(self).__name__} cannot take images of {self.image_size} px",
-                where="recipe.image_size",
-                hint=f"use a multiple of {self.patch}, such as {7 * self.patch} or "
-                f"{14 * self.patch}",
-            )
+        refuse_unfilled(self, self.image_size, self.patch, (7 * self.patch, 14 * self.patch))
         return super().build()
 
     def forward(self, image: Tensor) -> Tensor:
@@ -40,13 +34,7 @@ class PatchTransformer(TimmBackbone):
         Raises:
             ConfigError: for images of another size.
         """
-        if image.shape[-2:] != (self.image_size, self.image_size):
-            raise ConfigError(
-                f"this {type(self).__name__} takes images of {self.image_size} px, "
-                f"not {image.shape[-2]}×{image.shape[-1]}",
-                where="recipe.image_size",
-                hint="give the model and the data the same image_size",
-            )
+        refuse_other_size(self, image, self.image_size)
         return super().forward(image)
 
 
