@@ -73,7 +73,7 @@ TASKS = {
     "ask": Task(
         "ask a vision-language model about a dataset's faces, and audit it",
         """\
-  server.base_url=URL         server.model=NAME         (docs/vision_language.md)
+  server.base_url=URL         server.model=NAME       (docs/vision_language.md)
   server.key_variable=NAME    environment variable that holds the key
   dataset.root=FOLDER         rows=all (test, val)       max_samples=200
   budget.dollars=5            budget.input_price=0.4     budget.output_price=1.6

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pandas as pd
 import pytest
 
@@ -59,11 +61,13 @@ def test_what_was_set_aside_is_counted(female):
         assert f"{count}" in done.stdout
 
 
-def test_without_masks_the_run_says_so_and_goes_on(female):
+def test_without_masks_regions_are_outlined_from_the_landmarks(female):
     _, folder, done = female
-    assert done.stderr.count("no region masks") == 1
-    assert not (folder / "explanations").exists()
-    assert "none" in (folder / "report.html").read_text().lower()
+    assert "region masks of affectnet: landmarks" in done.stderr
+    assert record(folder)["region_source"]["affectnet"]["source"] == "landmarks"
+    facts = json.loads((folder / "explanations" / "summary.json").read_text())
+    assert "nose" in facts["regions"]
+    assert "hair" not in facts["regions"]
 
 
 def test_the_name_says_what_was_trained(female):
