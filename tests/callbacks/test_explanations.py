@@ -10,7 +10,9 @@ import torch
 from pytorch_lightning import Trainer
 
 from fer_lab.callbacks import Explanations
-from fer_lab.data import AffectNetDataModule, SyntheticDataModule
+from fer_lab.callbacks.region_masks import RegionMasks
+from fer_lab.data import AffectNetDataModule, FaceDataModule, SyntheticDataModule
+from fer_lab.data.pixels.masks import NO_REGION
 from fer_lab.data.vocabulary import REGIONS
 from fer_lab.errors import ConfigError
 from fer_lab.explain import explain_prediction
@@ -219,3 +221,36 @@ def test_heatmaps_can_be_of_any_attribute_and_of_none(tmp_path):
     assert {group for group, _ in merged.cells} == {"yes", "no"}
     run_test(tmp_path / "none", merged_by=None, check_samples=0)
     assert not list((tmp_path / "none").rglob("merged*"))
+
+
+def test_masks_of_a_source_that_is_not_looked_at_are_not_used(tmp_path):
+    """Of two datasets one is outlined, the other would have masks of its own."""
+    drawn = {"train": 20, "val": 10, "test": 10}
+    written = affectnet.write_csv_release(tmp_path / "faces", odd=False)
+    data = FaceDataModule(
+        {"synthetic": drawn, "affectnet": {"root": written.root}},
+        image_size=48,
+        batch_size=16,
+        harmonise={"gender": {}},
+    )
+    data.prepare_data()
+    data.setup("test")
+    both = RegionMasks(data, order=["prepared", "landmarks"])
+    assert {name: found.source for name, found in both.sources.items()} == {
+        "synthetic": "landmarks",
+        "affectnet": "landmarks",
+    }
+    data.manifest["landmarks"] = -1  # now only the drawings, which come with theirs, have any
+    masks = RegionMasks(data, order=["prepared", "landmarks"])
+    assert masks.sources["affectnet"].source is None
+    none = RegionMasks(data, order=["prepared"])
+    assert not none
+    for batch in data.test_dataloader():
+        batch = data.on_after_batch_transfer(batch, 0)
+        batch["regions"] = torch.zeros_like(batch["regions"])  # as if all came with masks
+        found = masks.of(batch)
+        own = data.manifest["dataset"].iloc[batch["index"].tolist()] == "synthetic"
+        drawn_here = torch.from_numpy(own.to_numpy().copy())
+        assert (found[~drawn_here] == NO_REGION).all()
+        assert all((face == REGIONS.index("nose")).any() for face in found[drawn_here])
+        assert not (found[drawn_here] == REGIONS.index("hair")).any()

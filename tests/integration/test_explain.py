@@ -71,6 +71,7 @@ def test_the_page_says_how_far_to_trust_the_maps(summaries):
     page = (folder / "report.html").read_text()
     assert f"{facts['deletion']['gain']['value']:.2f}" in page
     assert "random" in page
+    assert "history.csv" not in page  # nothing was trained, so no curve is missing
 
 
 def test_maps_of_people_are_compared(summaries):

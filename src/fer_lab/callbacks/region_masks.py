@@ -57,7 +57,7 @@ class RegionMasks:
             source: torch.from_numpy(
                 np.array(dataset.isin([k for k, v in self.sources.items() if v.source == source]))
             )
-            for source in ("parser", "landmarks")
+            for source in ("parser", "landmarks", None)
         }
         self._made = any(source.any() for source in self._source.values())
         asked = any("parser" in dict(found.reasons) for found in self.sources.values())
@@ -93,6 +93,8 @@ class RegionMasks:
         if outlined.any() and "landmarks" in batch:
             points = batch["landmarks"][outlined.to(image.device)].cpu().numpy()
             masks[outlined] = torch.from_numpy(landmark_regions(points, shape[1:]))
+        # Masks of a source that was not to be looked at.
+        masks[self._source[None][rows]] = NO_REGION
         parsed = self._source["parser"][rows]
         if self._parser is not None and parsed.any():
             parser = self._parser.to(image.device)

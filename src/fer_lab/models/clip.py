@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import open_clip
 import torch
@@ -15,7 +15,7 @@ from fer_lab.errors import ConfigError, near_miss
 from fer_lab.models.classifier import Batch
 from fer_lab.models.clip_tower import CLIPImageTower, TowerWithHead
 from fer_lab.models.clip_weights import load_towers, weights_file
-from fer_lab.models.freezing import freeze, rest
+from fer_lab.models.freezing import PartlyFrozen, rest
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class CosineHead(nn.Module):
         return self.scale * F.normalize(feature, dim=1) @ self.text_features.T
 
 
-class CLIPB16(CLIPImageTower):
+class CLIPB16(CLIPImageTower, PartlyFrozen):
     """The image tower of CLIP ViT-B/16, 86.2 million parameters, under a linear head. 224 px.
 
     The head takes the embedding that CLIP compares with texts. By default the tower is frozen and
@@ -59,7 +59,9 @@ class CLIPB16(CLIPImageTower):
 
     Args:
         num_classes: number of expressions.
-        frozen: paths in ``backbone`` of modules that do not learn and stay as in evaluation.
+        weights: as of ``CLIPImageTower``.
+        frozen: paths in ``backbone`` of modules that do not learn and stay as in evaluation; None
+            is the tower.
         **options: of ``CLIPImageTower``.
 
     Raises:
@@ -68,32 +70,24 @@ class CLIPB16(CLIPImageTower):
     Source: Radford et al. 2021; open_clip's ``ViT-B-16``.
     """
 
+    frozen = ("visual",)
+    published: ClassVar[str] = "openai"
+
     def __init__(
-        self, num_classes: int = 7, *, frozen: Sequence[str] = ("visual",), **options: Any
+        self,
+        num_classes: int = 7,
+        *,
+        weights: str = "random",
+        frozen: Sequence[str] | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(num_classes, **options)
-        self.frozen = (frozen,) if isinstance(frozen, str) else tuple(frozen)
-        freeze(self.backbone, self.frozen)
-        self.save_hyperparameters({"frozen": list(self.frozen)})
+        super().__init__(num_classes, weights=weights, **options)
+        self.hold(frozen, weights)
 
     def build(self, *, quick_gelu: bool = True) -> nn.Module:
         """The tower and a new head."""
         visual: Any = self.tower(quick_gelu=quick_gelu)
         return TowerWithHead(visual, nn.Linear(visual.output_dim, self.num_classes))
-
-    def train(self, mode: bool = True) -> Self:
-        """Training mode, but for what is frozen."""
-        super().train(mode)
-        rest(self.backbone, self.frozen)
-        return self
-
-    def on_fit_start(self) -> None:
-        """Say so when what is frozen has never learned anything."""
-        if self.frozen and self._untaught:
-            log.warning(
-                "frozen with random weights: %s; give model.weights=openai or a weights file",
-                ", ".join(self.frozen),
-            )
 
 
 class CLIPZeroShot(CLIPImageTower):

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import timm
 from timm.models import VisionTransformer
 from torch import nn
 
 from fer_lab.errors import ConfigError
-from fer_lab.models.classifier import MIN_GRID, Classifier
-from fer_lab.models.freezing import freeze, rest
+from fer_lab.models.classifier import MIN_GRID
+from fer_lab.models.freezing import PartlyFrozen
 from fer_lab.models.weights import imagenet_model
 
-log = logging.getLogger(__name__)
 
-
-class TimmBackbone(Classifier):
+class TimmBackbone(PartlyFrozen):
     """A model of the timm library; ``architecture`` is its name there.
 
     Args:
@@ -33,7 +30,6 @@ class TimmBackbone(Classifier):
     """
 
     architecture: str
-    frozen: tuple[str, ...] = ()
     # Smallest side, in pixels, of which something is left after the last stage.
     smallest: ClassVar[int] = 1
 
@@ -46,11 +42,7 @@ class TimmBackbone(Classifier):
         **options: Any,
     ) -> None:
         super().__init__(num_classes, weights=weights, **options)
-        if frozen is not None:
-            self.frozen = (frozen,) if isinstance(frozen, str) else tuple(frozen)
-        freeze(self.backbone, self.frozen)
-        self.save_hyperparameters({"frozen": list(self.frozen)})
-        self._untaught = weights == "random"
+        self.hold(frozen, weights)
 
     def build(self) -> nn.Module:
         """The model with a head of ``num_classes``."""
@@ -79,25 +71,6 @@ class TimmBackbone(Classifier):
             path, reduction = stages.pop()
             stages.append((f"{path}.norm1", reduction))
         return stages
-
-    def train(self, mode: bool = True) -> Self:
-        """Training mode, but for what is frozen."""
-        super().train(mode)
-        rest(self.backbone, self.frozen)
-        return self
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """What a checkpoint holds has been learned."""
-        super().on_load_checkpoint(checkpoint)
-        self._untaught = False
-
-    def on_fit_start(self) -> None:
-        """Say so when what is frozen has never learned anything."""
-        if self.frozen and self._untaught:
-            log.warning(
-                "frozen with random weights: %s; give model.weights=imagenet or a weights file",
-                ", ".join(self.frozen),
-            )
 
     def _create(self) -> nn.Module:
         if self.image_size < self.smallest:

@@ -239,9 +239,10 @@ SECTIONS: dict[str, Callable[[Run], Mapping[str, Any]]] = {
 def sections_of(run: Run) -> dict[str, Callable[[Run], Mapping[str, Any]]]:
     """The sections that a run of its kind can have something for."""
     left_out = set()
-    if run.record.get("task") == "evaluate":
+    task = run.record.get("task", "train")
+    if task != "train":
         left_out.add("curves")
-    if run.record.get("predictions"):  # a file of predictions has no model to explain
+    if run.record.get("predictions") or task == "ask":  # there is no model here to explain
         left_out.add("explanation")
     if not (run.path / "explanations" / "intensity.json").is_file():
         left_out.add("intensity")
