@@ -208,8 +208,14 @@ class Limits(_Options):
 
 
 def _number(name: str, value: object, *, none: bool = False, above: bool = False) -> None:
-    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if (value is None and none) or (good and (value > 0 if above else value >= 0)):  # type: ignore[operator]
+    if value is None and none:
+        return
+    if (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+        and (value > 0 or (value == 0 and not above))
+    ):
         return
     raise ConfigError(
         f"{name}={value} is no number {'above 0' if above else 'from 0 on'}", where=name

@@ -175,8 +175,9 @@ def _text(content: object) -> str:
 
 
 def _count(value: object) -> int | None:
-    good = isinstance(value, int) and not isinstance(value, bool) and value >= 0
-    return int(value) if good else None  # type: ignore[call-overload]
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    return None
 
 
 def _error(content: bytes) -> str:
