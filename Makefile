@@ -32,7 +32,7 @@ $(ready): pyproject.toml
 	@touch $@
 
 ##@ Research
-.PHONY: train sweep evaluate explain heatmaps compare check-data audit table predict ask export-model
+.PHONY: train sweep evaluate explain heatmaps compare check-data audit table report runs models predict ask export-model
 
 train: $(ready) ## train and audit one model: make train dataset=affectnet split=female
 	@$(bin)/fer-lab train $(forwarded)
@@ -60,6 +60,15 @@ audit: $(ready) ## bias of datasets, before any training: make audit dataset=[af
 
 table: $(ready) ## runs side by side for a paper: make table runs=multirun/… rows=model columns=[accuracy]
 	@$(bin)/fer-lab table $(forwarded)
+
+report: $(ready) ## all runs on one page: make report, or runs=[multirun/…] output=page.html
+	@$(bin)/fer-lab report $(forwarded)
+
+runs: $(ready) ## list runs on the terminal: make runs sort=bias
+	@$(bin)/fer-lab runs $(forwarded)
+
+models: $(ready) ## list what model=… can be: make models, or name=poster
+	@$(bin)/fer-lab models $(forwarded)
 
 predict: $(ready) ## photographs to probabilities: make predict checkpoint=outputs/… image=FOLDER
 	@$(bin)/fer-lab predict $(forwarded)

@@ -29,6 +29,7 @@ from benchmarks._defaults import default_run, quiet
 from benchmarks._ratios import print_ratio
 from fer_lab.callbacks import History
 from fer_lab.models import BaselineCNN, Classifier, ResNet50
+from fer_lab.models.layer_groups import grouped
 from fer_lab.models.optimization import build_optimizer
 from fer_lab.train import build_callbacks
 
@@ -101,7 +102,7 @@ def measure(
         logger: that the trainer has.
     """
     bare = copy.deepcopy(model).train()
-    optimizer = build_optimizer(bare.parameters(), bare.optimizer_options)
+    optimizer = build_optimizer(*grouped(bare, bare.optimizer_options))
     data = Batches((pairs + WARM_UP) * steps + 1, batch_size, model.image_size)
 
     def bare_block() -> None:

@@ -10,7 +10,7 @@ import fer_lab
 PACKAGE = Path(fer_lab.__file__).parent
 
 LAYERS = [
-    {"errors", "files"},
+    {"errors", "files", "interruptions"},
     {"data"},
     {"asking"},
     {"faces"},
@@ -21,10 +21,11 @@ LAYERS = [
     {"explain"},
     {"callbacks"},
     {"report"},
-    {"configuration", "record"},
+    {"configuration", "record", "numerics"},
     {"tracking"},
     {"pictures"},
-    {"running"},
+    {"running", "model_building"},
+    {"finding"},
     {
         "train",
         "check",
@@ -37,8 +38,10 @@ LAYERS = [
         "predict",
         "ask",
         "export",
+        "models_table",
     },
-    {"explaining"},
+    {"explaining", "listing"},
+    {"reporting"},
     {"tasks", "cli"},
 ]
 DEPTH = {name: depth for depth, names in enumerate(LAYERS) for name in names}

@@ -100,6 +100,7 @@ def test_help_names_every_target(project):
         "sweep",
         "check-data",
         "audit",
+        "models",
         "test",
         "check",
         "bench",

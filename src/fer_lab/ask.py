@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
 
 from fer_lab.configuration import refuse_shared_root, refuse_what_is_no_number
-from fer_lab.errors import ConfigError, DataError
-from fer_lab.evaluate import audit_options, choose_rows, headline
-from fer_lab.running import Session, data_facts, run_session
+from fer_lab.errors import ConfigError, DataError, FerLabError
+from fer_lab.evaluate import audit_options, choose_rows
+from fer_lab.interruptions import terminations_as_interrupts
+from fer_lab.running import Session, data_facts, defined, run_session
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from fer_lab.asking.asker import Asked, Asker, Face
+    from fer_lab.asking.asker import Asker, Face
     from fer_lab.data.datamodule import FaceDataModule
 
 log = logging.getLogger(__name__)
 
 _ROWS = ("test", "val", "all")
 _READ_AT_ONCE = 8
-OUTCOMES = ("answered", "unparseable", "refused", "failed", "not asked")
+# Parts of a training's configuration that are about learning, and what of them is not.
+_OF_LEARNING = (
+    *("recipe", "mitigation", "augment", "explain", "callbacks", "trainer"),
+    *("deterministic", "compile"),
+)
+_OF_ASKING = ("recipe.image_size",)
+# Options of the audit that its plain figures depend on.
+_WITHOUT_DRAWS = ("min_count", "combine", "reduction", "balance")
 
 
 def ask(cfg: DictConfig, folder: Path) -> None:
@@ -40,63 +46,132 @@ def ask(cfg: DictConfig, folder: Path) -> None:
             asked, and a budget that is used up before all images are asked about; what is
             answered by then is kept, and audited.
     """
-    cfg.name = cfg.name or f"{str(cfg.server.model).rsplit('/', 1)[-1]}-on-{cfg.dataset.name}"
+    name = str(OmegaConf.select(cfg, "server.model")).rsplit("/", 1)[-1]
+    cfg.name = cfg.name or f"{name}-on-{cfg.dataset.name}"
     with run_session(cfg, folder, "ask") as session:
-        _ask(cfg, session)
+        refuse_what_is_no_number(cfg)
+        refuse_shared_root(cfg)
+        if not is_asked(cfg):
+            raise ConfigError(
+                "that model is not one that is asked in words",
+                where=f"model={session.record.content['choices'].get('model')}",
+                hint="fer-lab train model=… trains it, fer-lab evaluate checkpoint=… tests it; "
+                "fer-lab ask needs model=vision_language, or an option like it",
+            )
+        if cfg.rows not in _ROWS:
+            raise ConfigError(f"rows={cfg.rows}", where="rows", hint=f"choose {', '.join(_ROWS)}")
+        session.record.update(rows=cfg.rows)
+        ask_faces(cfg, session, cfg.rows)
 
 
-def _ask(cfg: DictConfig, session: Session) -> None:
-    """The linear part: options, data, journal, questions, tables, audit."""
+def ask_in_training(cfg: DictConfig, session: Session) -> None:
+    """What ``fer-lab train`` does with a model that is asked: its test rows are asked about.
+
+    Args:
+        cfg: the composed configuration of ``conf/train.yaml``.
+        session: of the run, which is going on.
+
+    Raises:
+        FerLabError: as :func:`ask`, and for another target than expressions.
+    """
+    from fer_lab.data.splitting.target import EXPRESSION
+
+    if cfg.target != EXPRESSION:
+        raise ConfigError(
+            "a vision-language model is asked about expressions alone",
+            where=f"target={cfg.target}",
+            hint="choose a model that learns, or target=expression",
+        )
+    ask_faces(cfg, session, without_effect=_without_effect(cfg))
+
+
+def _without_effect(cfg: DictConfig) -> list[str]:
+    """What was asked for and changes nothing, since nothing learns."""
+    found = []
+    for override in HydraConfig.get().overrides.task:
+        key, _, value = override.lstrip("+~").partition("=")
+        group, _, rest = key.partition(".")
+        asked = key in _OF_ASKING or rest.startswith("fairness") or value in ("none", "null")
+        if group in _OF_LEARNING and not asked:
+            found.append(override)
+    if any(wanted is not None for wanted in cfg.split.where.values()):
+        found.append(f"split={cfg.split.name}")
+    if found:
+        log.warning("nothing learns here, so that this changes nothing: %s", ", ".join(found))
+    return found
+
+
+def is_asked(cfg: DictConfig) -> bool:
+    """Whether the model is one that is asked in words: nothing of it is here to learn."""
+    return bool(cfg.model.get("asked", False))
+
+
+def ask_faces(
+    cfg: DictConfig, session: Session, rows: str = "test", without_effect: Sequence[str] = ()
+) -> None:
+    """The linear part: options, data, journal, questions, tables, audit.
+
+    Args:
+        cfg: a composed configuration whose model is asked.
+        session: of the run, which is going on.
+        rows: of the dataset, ``test``, ``val`` or ``all``.
+        without_effect: what was asked for and changes nothing.
+
+    Raises:
+        FerLabError: as :func:`ask`.
+    """
     from fer_lab.asking.asker import Asker
     from fer_lab.asking.budget import Budget
     from fer_lab.asking.journal import Journal
     from fer_lab.asking.options import Limits, Question, Server
+    from fer_lab.asking.outcomes import question_facts
     from fer_lab.data.progress import bar
     from fer_lab.data.splitting.selection import plain
 
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it would tell of every request
-    refuse_what_is_no_number(cfg)
-    refuse_shared_root(cfg)
-    if cfg.rows not in _ROWS:
-        raise ConfigError(f"rows={cfg.rows}", where="rows", hint=f"choose {', '.join(_ROWS)}")
+    session.record.update(asked={})
     server, limits = Server.of(plain(cfg.server)), Limits.of(plain(cfg.budget))
     question = Question.of(plain(cfg.question))
+    known = {**question_facts(server, question, limits), "without_effect": list(without_effect)}
+    session.record.update(asked=known)
     options = audit_options(cfg)
     server.key()  # that it is there, before the data are read
     with session.record.timed("data"):
-        datamodule = _data(cfg, session)
-    model = str(server.model)
+        datamodule = _data(cfg, session, rows)
     facts = data_facts(datamodule)
     facts["data"] = {name: facts["data"][name] for name in ("test", "dropped")}
-    choices = {**session.record.content.get("choices", {}), "model": model}
-    session.record.update(**facts, name=cfg.name, rows=cfg.rows, choices=choices)
+    session.record.update(**facts, name=cfg.name)
     session.start_tracking(cfg)
     session.say_inferred(datamodule.sources_of)
     path = Path(str(cfg.journal)).expanduser() if cfg.journal else session.folder / "journal.jsonl"
     journal = Journal(path)
     if journal.torn:
         log.warning("the journal's last line was cut short; it is set aside in %s.torn", path)
+    if not journal.locked:
+        log.warning("nothing keeps other runs from writing %s: let none use it meanwhile", path)
     asker = Asker(
         server, question, datamodule.classes, journal, Budget(limits, question.max_tokens)
     )
     total = len(datamodule.test_rows)
-    log.info("%s: asking %s about %s images", cfg.name, model, f"{total:,}")
+    log.info("%s: asking %s about %s images", cfg.name, server.model, f"{total:,}")
     try:
-        with session.record.timed("test"), bar() as shown:
+        with session.record.timed("test"), terminations_as_interrupts(), bar() as shown:
             step = shown.add_task("asking", total=total)
-            asked = asker.ask(_faces(datamodule), lambda: shown.advance(step))
-    except KeyboardInterrupt:
+            asker.ask(_faces(datamodule), lambda: shown.advance(step))
+    except KeyboardInterrupt as error:
+        stopped = FerLabError(str(error) or "stopped by Ctrl-C")
+        asker.asked.stopped = asker.asked.stopped or stopped
+        _leave(session, datamodule, asker, options)
         log.warning("what is answered is kept; go on with journal='%s'", path.absolute())
         raise
     finally:
         journal.close()
-    answers = _answers(datamodule, asked)
-    _leave(session, datamodule, asker, answers, options)
-    if asked.stopped is not None:
-        raise asked.stopped
+    _leave(session, datamodule, asker, options)
+    if asker.asked.stopped is not None:
+        raise asker.asked.stopped
 
 
-def _data(cfg: DictConfig, session: Session) -> FaceDataModule:
+def _data(cfg: DictConfig, session: Session, rows_named: str) -> FaceDataModule:
     """The rows to ask about, in an order that makes any beginning of it a fair draw."""
     import numpy as np
     from hydra.utils import instantiate
@@ -118,10 +193,11 @@ def _data(cfg: DictConfig, session: Session) -> FaceDataModule:
         image_size=cfg.image_size,
         batch_size=_READ_AT_ONCE,
         eval_batch_size=_READ_AT_ONCE,
+        num_workers=0,
     )
     datamodule.prepare_data()
     datamodule.setup("test")
-    choose_rows(datamodule, cfg.rows)
+    choose_rows(datamodule, rows_named)
     for reason, count in datamodule.dropped.items():
         log.info("%s rows set aside: %s", f"{count:,}", reason)
     session.list_unreadable(datamodule.unreadable)
@@ -144,48 +220,8 @@ def _faces(datamodule: FaceDataModule) -> Iterator[Face]:
             yield Face(str(names[row]), row, image)
 
 
-def _answers(datamodule: FaceDataModule, asked: Asked) -> pd.DataFrame:
-    """One row an image: what it shows, what was answered, and what became of the answer."""
-    import pandas as pd
-
-    from fer_lab.data.answers import parse_answer
-
-    lines: list[dict[str, Any]] = []
-    manifest = datamodule.manifest
-    for row in datamodule.test_rows.tolist():
-        line = asked.answers.get(row)
-        found: dict[str, Any] = {
-            "row": row,
-            "id": str(manifest["id"].iloc[row]),
-            "label": str(manifest["label"].iloc[row]),
-            "prediction": None,
-            "reason": asked.failures.get(row, ""),
-            "text": None,
-            "input_tokens": None,
-            "output_tokens": None,
-        }
-        if line is not None:
-            answer = parse_answer(line["text"], datamodule.classes, whole=line.get("whole", True))
-            refused = line.get("refused", False)
-            found |= {name: line.get(name) for name in ("text", "input_tokens", "output_tokens")}
-            found["outcome"] = "refused" if refused else answer.kind
-            found["prediction"] = None if refused else answer.expression
-            found["reason"] = "refused by the server or model" if refused else answer.reason
-        else:
-            found["outcome"] = "failed" if row in asked.failures else "not asked"
-        lines.append(found)
-    frame = pd.DataFrame(lines)
-    for name in ("input_tokens", "output_tokens"):
-        frame[name] = frame[name].astype("Int64")
-    return frame
-
-
 def _leave(
-    session: Session,
-    datamodule: FaceDataModule,
-    asker: Asker,
-    answers: pd.DataFrame,
-    options: dict[str, Any],
+    session: Session, datamodule: FaceDataModule, asker: Asker, options: dict[str, Any]
 ) -> None:
     """Write what was answered, and the audit of it.
 
@@ -194,14 +230,20 @@ def _leave(
     """
     import pandas as pd
 
+    from fer_lab.asking.outcomes import answer_facts, answer_table, sentences
     from fer_lab.data.predictions import own_predictions
     from fer_lab.data.predictions.own import sample_columns
     from fer_lab.files import atomic_path, write_json
+    from fer_lab.metrics.predictions import prediction_scalars
     from fer_lab.metrics.provenance import audit_document
 
-    facts = _facts(datamodule, asker, answers)
+    manifest, groups = datamodule.manifest, datamodule.groups
+    answers = answer_table(manifest, datamodule.test_rows, datamodule.classes, asker.asked)
+    facts = answer_facts(asker, answers, manifest, groups, options["seed"])
+    facts["image_size"] = datamodule.image_size
+    facts["without_effect"] = session.record.content["asked"]["without_effect"]
     session.record.update(asked=facts)
-    for sentence in _sentences(facts):
+    for sentence in sentences(facts):
         log.info("%s", sentence)
     with atomic_path(session.folder / "answers.csv") as temporary:
         answers.drop(columns="row").sort_values("id").to_csv(temporary, index=False)
@@ -215,96 +257,21 @@ def _leave(
             hint="read the answers there; question.text=… asks in other words",
         )
     rows = good["row"].to_numpy()
-    columns, behind = sample_columns(
-        datamodule.manifest, rows, datamodule.classes, datamodule.groups
-    )
+    columns, behind = sample_columns(manifest, rows, datamodule.classes, groups)
     columns["prediction"] = pd.Categorical(
         good["prediction"], categories=pd.Index(datamodule.classes)
     )
     frame = pd.DataFrame(columns | behind)
     with atomic_path(session.folder / "predictions" / "test.parquet") as temporary:
         frame.to_parquet(temporary, index=False)
-    document = audit_document(own_predictions(frame, datamodule.groups), "test", **options)
-    document["messages"] = [*_sentences(facts), *document["messages"]]
+    document = audit_document(own_predictions(frame, groups), "test", **options)
+    document["messages"] = [*sentences(facts), *document["messages"]]
     document["asked"] = facts
     write_json(session.folder / "metrics" / "test.json", document)
-    summary = headline(document)
-    if facts["accuracy_of_all_asked"] is not None:
-        summary["test/accuracy_of_all_asked"] = facts["accuracy_of_all_asked"]
+    plain = {name: options[name] for name in _WITHOUT_DRAWS if name in options}
+    scalars = prediction_scalars(frame, attributes=groups, classes=datamodule.classes, **plain)
+    scalars["accuracy_of_all_asked"] = facts["accuracy_of_all_asked"]
+    summary = defined({f"test/{name}": value for name, value in scalars.items()})
     session.record.update(summary=summary)
-
-
-def _facts(datamodule: FaceDataModule, asker: Asker, answers: pd.DataFrame) -> dict[str, Any]:
-    """Counts, tokens and cost; who was not answered, by group."""
-    from fer_lab.data.manifest import attribute_column
-
-    budget, asked = asker.budget, asker.asked
-    counts = Counter(answers["outcome"])
-    of_all = answers[answers["outcome"] != "not asked"]
-    right = int((of_all["prediction"] == of_all["label"]).sum())
-    answered = (of_all["outcome"] == "answered").to_numpy()
-    by: dict[str, dict[str, dict[str, int]]] = {}
-    for attribute in datamodule.groups:
-        column = datamodule.manifest[attribute_column(datamodule.manifest, attribute)]
-        own = column.astype(str).iloc[of_all["row"].to_numpy(dtype=int)].to_numpy()
-        by[attribute] = {
-            group: {
-                "asked": int((own == group).sum()),
-                "answered": int(answered[own == group].sum()),
-            }
-            for group in datamodule.groups[attribute]
-        }
-    reasons = Counter(of_all.loc[~answered, "reason"])
-    tokens = of_all[["input_tokens", "output_tokens"]]
-    with_text = of_all["text"].notna()
-    priced = budget.limits.input_price is not None
-    return {
-        "model": asker.server.model,
-        "answering_models": sorted({str(line.get("model")) for line in asked.answers.values()}),
-        "base_url": asker.server.base_url,
-        "question": asker.question.wording(asker.classes),
-        "journal": str(asker.journal.path.absolute()),
-        "images": len(answers),
-        "outcomes": {name: counts.get(name, 0) for name in OUTCOMES},
-        "reasons": dict(reasons.most_common()),
-        "accuracy_of_all_asked": right / len(of_all) if len(of_all) else None,
-        "by_group": by,
-        "answers_of_earlier_runs": asked.earlier,
-        "requests": asked.sent,
-        "waits": asked.waits,
-        "input_tokens": int(tokens["input_tokens"].fillna(0).sum()),
-        "output_tokens": int(tokens["output_tokens"].fillna(0).sum()),
-        "answers_without_usage": int((with_text & tokens.isna().any(axis=1)).sum()),
-        "journal_requests": budget.requests,
-        "journal_tokens": budget.tokens,
-        "journal_dollars": round(budget.dollars, 6) if priced else None,
-        "requests_of_unknown_outcome": len(asker.journal.open),
-        "stopped": None if asked.stopped is None else asked.stopped.what,
-    }
-
-
-def _sentences(facts: dict[str, Any]) -> list[str]:
-    """What must be read beside every figure."""
-    outcomes = facts["outcomes"]
-    counts = ", ".join(f"{count:,} {name}" for name, count in outcomes.items() if count)
-    told = [f"of {facts['images']:,} images: {counts}"]
-    asked = facts["images"] - outcomes["not asked"]
-    if outcomes["answered"] < asked:
-        told.append(
-            "the figures are of answered images alone; with every other image asked about counted "
-            f"as wrong, accuracy is {facts['accuracy_of_all_asked']:.3f}"
-        )
-    if facts["stopped"] is not None:
-        told.append(f"not all images were asked about: {facts['stopped']}")
-    cost = facts["journal_dollars"]
-    priced = "" if cost is None else f", ${cost:.4f}"
-    told.append(
-        f"{facts['journal_requests']:,} requests in the journal, "
-        f"{facts['journal_tokens']:,} tokens{priced}"
-    )
-    if facts["answers_without_usage"]:
-        told.append(
-            f"{facts['answers_without_usage']:,} answers came without a count of tokens: each is "
-            "counted with the most it may have cost"
-        )
-    return told
+    if session.logger is not None:
+        session.logger.log_metrics(summary)

@@ -21,6 +21,13 @@ from fer_lab.tasks import TASKS, Task
 _TAKE_A_WORD = {"--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn"}
 _TAKE_A_WORD |= {"--config-dir", "-cd", "--info", "-i"}
 
+# Options of optimizers and schedules that no model's YAML needs to list; whoever makes them checks
+# what stands in braces.
+_OPEN = re.compile(
+    r"model\.optimizer(=\{|\.(layer_decay|decay_norms|base|rho|momentum|nesterov|betas|eps)=)"
+    r"|model\.scheduler(=\{|\.(warmup|initial|final|at|factor|patience|monitor|mode|min_lr)=)"
+)
+
 _USAGE = """\
 fer-lab: fair and explainable facial-expression recognition
 
@@ -97,7 +104,8 @@ def _as_overrides(task: Task, words: Sequence[str]) -> list[str]:
         if task.things and plain and before not in _TAKE_A_WORD:
             things.append(word)
         else:
-            overrides.append(task.flags.get(word, word))
+            word = task.flags.get(word, word)
+            overrides.append(f"++{word}" if _OPEN.match(word) else word)
     if things:
         overrides.append(f"{task.things}=[{','.join(map(_quoted, things))}]")
     return overrides

@@ -17,6 +17,8 @@ _NUMBERS: dict[str, tuple[str, int]] = {
     "recipe.image_size": ("whole number", 1),
     "recipe.batch_size": ("whole number", 1),
     "trainer.max_epochs": ("whole number", -1),
+    "trainer.accumulate_grad_batches": ("whole number", 1),
+    "trainer.gradient_clip_val": ("number", 0),
     "explain.max_samples": ("whole number", 0),
     "explain.max_test_samples": ("whole number", 1),
     "explain.every_n_epochs": ("whole number", 1),
@@ -77,14 +79,16 @@ def run_name(choices: DictConfig, *, _root_: DictConfig) -> str:
 
     Before the seed stands what else the runs of one sweep differ in, where it is not the usual:
     population, recipe, mitigation, target, test split, dataset left out and fold, as in
-    ``affectnet-female-resnet50-gender-fold2-s1``.
+    ``affectnet-female-resnet50-gender-fold2-s1``. A model that is asked has its name at the server.
 
     Args:
         choices: the option of every group, ``${hydra:runtime.choices}``.
     """
     split = _root_.split
     chosen = {group: choices.get(group) for group in _USUAL}
-    parts = [_root_.dataset.name, split.name, choices.model]
+    asked = _root_.server.model if _root_.model.get("asked") else None
+    model = choices.model if asked is None else str(asked).rsplit("/", 1)[-1]
+    parts = [_root_.dataset.name, split.name, model]
     parts += [
         str(option) for group, option in chosen.items() if option not in (_USUAL[group], None)
     ]

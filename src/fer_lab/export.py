@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import sys
 from collections.abc import Mapping
@@ -81,9 +80,10 @@ def export(cfg: DictConfig, folder: Path) -> Path:
         expected = {name: wrapped(image) for name, image in inputs.items()}
     program = exported_program(wrapped, trained.image_size)
     with atomic_path(output) as temporary:
-        save_program(program, temporary, kind)
+        said = _said_inside(trained)
+        save_program(program, temporary, kind, said)
         check = differences(expected, reloaded(temporary, inputs, kind))
-    facts = _facts(trained, output, kind, check)
+    facts = said | _facts(trained, output, kind, check)
     write_json(output.with_suffix(".json"), facts)
     _say(output, facts)
     return output
@@ -159,23 +159,17 @@ def _floats(images: Any) -> Tensor:
     return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous().float().div_(255)
 
 
-def _facts(
-    trained: Trained,
-    output: Path,
-    kind: str,
-    check: Mapping[str, Any],
-) -> dict[str, Any]:
-    """What a user of the file has to know, and where it comes from."""
-    from fer_lab.models.exporting import TOLERANCE
-    from fer_lab.record import command_line, versions
+def _said_inside(trained: Trained) -> dict[str, Any]:
+    """What a user of the file has to know: in the file, so that it cannot be lost."""
+    from fer_lab.files import file_digest
+    from fer_lab.record import versions
     from fer_lab.report.caveat import group_caveat, training_facts
 
     size, model = trained.image_size, trained.model
+    training = training_facts(trained.run)
+    if training is not None:
+        del training["path"]  # a folder of this machine
     return {
-        "file": output.name,
-        "format": kind,
-        "sha256": _digest(output),
-        "bytes": output.stat().st_size,
         "model": type(model).__name__,
         "parameters": sum(each.numel() for each in model.parameters()),
         "classes": trained.classes,
@@ -190,18 +184,30 @@ def _facts(
             "shape": ["batch", len(trained.classes)],
             "content": "probabilities in the order of the classes; each row adds up to 1",
         },
-        "check": {"tolerance": TOLERANCE, **check},
         "versions": {"python": sys.version.split()[0], **versions(_PACKAGES)},
-        "checkpoint": {"path": str(trained.path.absolute()), "sha256": _digest(trained.path)},
-        "training": training_facts(trained.run),
-        "command": command_line(),
+        "checkpoint_sha256": file_digest(trained.path),
+        "training": training,
         "caveat": group_caveat(trained.run, trained.path),
     }
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _facts(trained: Trained, output: Path, kind: str, check: Mapping[str, Any]) -> dict[str, Any]:
+    """What is known of the file once it is there."""
+    from fer_lab.files import file_digest
+    from fer_lab.models.exporting import TOLERANCE
+    from fer_lab.record import command_line
+    from fer_lab.report.caveat import training_facts
+
+    return {
+        "file": output.name,
+        "format": kind,
+        "sha256": file_digest(output),
+        "bytes": output.stat().st_size,
+        "check": {"tolerance": TOLERANCE, **check},
+        "checkpoint": str(trained.path.absolute()),
+        "training": training_facts(trained.run),
+        "command": command_line(),
+    }
 
 
 def _say(output: Path, facts: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
@@ -49,3 +50,9 @@ def write_json(path: str | os.PathLike[str], content: Any) -> None:
             json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n",
             encoding="utf-8",
         )
+
+
+def file_digest(path: str | os.PathLike[str]) -> str:
+    """The SHA-256 of a file's content, in hexadecimal."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,10 +10,13 @@ from omegaconf import DictConfig
 
 from fer_lab.configuration import refuse_what_is_no_number
 from fer_lab.errors import ConfigError, DataError
+from fer_lab.interruptions import terminations_as_interrupts
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     import torch
+    from numpy.typing import NDArray
     from pytorch_lightning import LightningModule
 
     from fer_lab.data.photographs import Photographs
@@ -52,8 +54,27 @@ class Trained:
         return int(self.model.image_size)  # type: ignore[arg-type]
 
 
+@dataclass(frozen=True)
+class Predicted:
+    """What a model has made of photographs.
+
+    Attributes:
+        table: one row a photograph, or a box, see :func:`predict`.
+        aside: ``id``, ``path`` and ``reason`` of what is not in it.
+        left: how many were not looked at, since somebody stopped it.
+        stopped: by what; None where nobody did.
+    """
+
+    table: pd.DataFrame
+    aside: pd.DataFrame
+    left: int = 0
+    stopped: KeyboardInterrupt | None = None
+
+
 def predict(cfg: DictConfig, folder: Path) -> pd.DataFrame:
     """Predict as configured; table, caveat and what was set aside are left as files.
+
+    Ctrl-C and SIGTERM leave what is done by then as ``<output>_partial.csv``, to go on from.
 
     Args:
         cfg: the composed configuration of ``conf/predict.yaml``.
@@ -67,6 +88,7 @@ def predict(cfg: DictConfig, folder: Path) -> pd.DataFrame:
         ConfigError: for an option that cannot work.
         DataError: for a checkpoint or a list of boxes that cannot be read, and where there is no
             photograph that can be.
+        KeyboardInterrupt: when somebody stopped it.
     """
     refuse_what_is_no_number(cfg)
     trained_of, given = str(cfg.checkpoint or ""), given_photographs(cfg)
@@ -81,23 +103,40 @@ def predict(cfg: DictConfig, folder: Path) -> pd.DataFrame:
         raise ConfigError(f"{output.name} is no .csv", where=f"output={cfg.output}")
 
     from fer_lab.data.photographs import find_photographs, with_boxes
+    from fer_lab.data.predictions.partial import read_partial
     from fer_lab.models.prediction import torch_device
     from fer_lab.report.caveat import group_caveat
+    from fer_lab.report.photographs import (
+        say_photographs,
+        say_stopped,
+        why_set_aside,
+        write_photographs,
+    )
 
     photographs = find_photographs(given)
     if cfg.boxes is not None:
         photographs = with_boxes(photographs, str(cfg.boxes))
     trained = load_trained(trained_of)
     device = torch_device(str(cfg.device))
-    table, aside = predict_photographs(trained, photographs, cfg.batch_size, device)
+    same = _same(cfg, trained)
+    earlier = None
+    if cfg.partial is not None:
+        earlier = read_partial(Path(str(cfg.partial)).expanduser(), photographs.frame, same)
+    found = predict_photographs(trained, photographs, cfg.batch_size, device, earlier)
     caveat = group_caveat(trained.run, trained.path)
     caveat["text"].insert(0, _CROPPED if cfg.boxes is not None else _WHOLE)
-    facts = _facts(cfg, trained, photographs, table, aside) | {"caveat": caveat}
-    written = _write(output, table, aside, facts)
-    _say(cfg, table, facts, written)
+    facts = _facts(cfg, trained, photographs, found) | same | {"caveat": caveat}
+    table, aside = found.table, found.aside
+    if found.stopped is not None:
+        partial = output.with_name(f"{output.stem}_partial.csv")
+        written = write_photographs(partial, table, aside, facts) if len(table) else []
+        say_stopped(str(found.stopped) or "stopped by Ctrl-C", facts, written)
+        raise found.stopped
+    written = write_photographs(output, table, aside, facts)
+    say_photographs(table, facts, written, cfg.top_k)
     if table.empty:
         raise DataError(
-            f"none of the {len(aside):,} photographs can be used: {_reasons(aside)}",
+            f"none of the {len(aside):,} photographs can be used: {why_set_aside(facts)}",
             where=aside["path"].iloc[0] if len(aside) else ", ".join(given),
             hint=f"the list is {written[-1]}",
         )
@@ -126,8 +165,12 @@ def load_trained(wanted: str) -> Trained:
 
 
 def predict_photographs(
-    trained: Trained, photographs: Photographs, batch_size: int, device: torch.device
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+    trained: Trained,
+    photographs: Photographs,
+    batch_size: int,
+    device: torch.device,
+    earlier: pd.DataFrame | None = None,
+) -> Predicted:
     """Class probabilities of photographs.
 
     Args:
@@ -135,9 +178,7 @@ def predict_photographs(
         photographs: what to look at.
         batch_size: rows in a batch.
         device: where the model computes.
-
-    Returns:
-        The table of :func:`predict`, and ``id``, ``path`` and ``reason`` of what is not in it.
+        earlier: rows that are done, of :func:`~fer_lab.data.predictions.partial.read_partial`.
 
     Raises:
         DataError: when the model's answers are no numbers.
@@ -147,26 +188,42 @@ def predict_photographs(
 
     from fer_lab.models.prediction import class_probabilities
 
-    frame, classes = photographs.frame, trained.classes
-    shares, reasons = class_probabilities(
-        trained.model,
-        frame,
-        num_classes=len(classes),
-        image_size=trained.image_size,
-        batch_size=batch_size,
-        device=device,
-    )
-    read = reasons == ""
+    whole, classes = photographs.frame, trained.classes
+    todo = np.ones(len(whole), dtype=bool)
+    if earlier is not None:
+        todo[earlier["position"]] = False
+    frame = whole[todo]
+    batches: list[tuple[NDArray[np.float32], list[str]]] = []
+    stopped = None
+    try:
+        with terminations_as_interrupts():
+            for batch in class_probabilities(
+                trained.model,
+                frame,
+                image_size=trained.image_size,
+                batch_size=batch_size,
+                device=device,
+            ):
+                batches.append(batch)  # noqa: PERF402 - what is there when it is stopped is kept
+    except KeyboardInterrupt as error:
+        stopped = error
+    why = np.array([reason for _, reasons in batches for reason in reasons], dtype=object)
+    read, seen = why == "", frame.iloc[: len(why)]
     names = [name for name in frame.columns if name != "box"]
-    table = pd.DataFrame(frame.loc[read, names]).reset_index(drop=True)
+    table = pd.DataFrame(seen.loc[read, names])
     table.attrs = {}
-    table["prediction"] = np.array(classes, dtype=object)[shares[read].argmax(axis=1)]
-    table["confidence"] = shares[read].max(axis=1, initial=0)
+    parts = [shares.reshape(-1, len(classes)) for shares, _ in batches]
+    probabilities = np.concatenate([np.empty((0, len(classes)), dtype=np.float32), *parts])
+    table["prediction"] = np.array(classes, dtype=object)[probabilities.argmax(axis=1)]
+    table["confidence"] = probabilities.max(axis=1, initial=0)
     for place, name in enumerate(classes):
-        table[f"prob_{name}"] = shares[read, place]
-    unread = pd.DataFrame(frame.loc[~read, ["id", "path"]]).assign(reason=reasons[~read])
+        table[f"prob_{name}"] = probabilities[:, place]
+    if earlier is not None:
+        table = pd.concat([earlier.set_index("position"), table]).sort_index()
+    unread = pd.DataFrame(seen.loc[~read, ["id", "path"]]).assign(reason=why[~read])
     unread.attrs = {}
-    return table, pd.concat([photographs.aside, unread], ignore_index=True)
+    aside = pd.concat([photographs.aside, unread], ignore_index=True)
+    return Predicted(table.reset_index(drop=True), aside, len(frame) - len(why), stopped)
 
 
 def given_photographs(cfg: DictConfig) -> list[str]:
@@ -192,13 +249,13 @@ def _facts(
     cfg: DictConfig,
     trained: Trained,
     photographs: Photographs,
-    table: pd.DataFrame,
-    aside: pd.DataFrame,
+    found: Predicted,
 ) -> dict[str, Any]:
     """What stands beside the table, without the caveat."""
     from fer_lab.record import command_line
     from fer_lab.report.caveat import training_facts
 
+    predicted = found.table["prediction"]
     columns = {
         "id": "path below the folder that was given, with #n for the n-th of several boxes",
         "path": "the file",
@@ -211,73 +268,23 @@ def _facts(
         "command": command_line(),
         "checkpoint": str(trained.path.absolute()),
         "training": training_facts(trained.run),
-        "classes": trained.classes,
-        "image_size": trained.image_size,
-        "boxes": None if cfg.boxes is None else str(cfg.boxes),
         "boxes_of_other_photographs": photographs.unmatched,
-        "predicted": len(table),
-        "predictions": {name: int((table["prediction"] == name).sum()) for name in trained.classes},
-        "set_aside": {str(k): int(n) for k, n in aside["reason"].value_counts().items()},
+        "predicted": len(predicted),
+        "predictions": {name: int((predicted == name).sum()) for name in trained.classes},
+        "not_looked_at": found.left,
+        "set_aside": {str(k): int(n) for k, n in found.aside["reason"].value_counts().items()},
         "other_files": photographs.others,
         "columns": columns,
     }
 
 
-def _write(
-    output: Path, table: pd.DataFrame, aside: pd.DataFrame, facts: Mapping[str, Any]
-) -> list[Path]:
-    """Leave the table, the facts and the list of what was set aside; their paths."""
-    from fer_lab.files import atomic_path, write_json
+def _same(cfg: DictConfig, trained: Trained) -> dict[str, Any]:
+    """What a table can be gone on with: the model, and what it looks at."""
+    from fer_lab.files import file_digest
 
-    written = [output, output.with_suffix(".json")]
-    with atomic_path(output) as temporary:
-        table.to_csv(temporary, index=False)
-    write_json(written[1], facts)
-    unread = output.with_name(f"{output.stem}_set_aside.csv")
-    unread.unlink(missing_ok=True)  # of an earlier time
-    if len(aside):
-        with atomic_path(unread) as temporary:
-            aside.to_csv(temporary, index=False)
-        written.append(unread)
-    return written
-
-
-def _reasons(aside: pd.DataFrame) -> str:
-    counts = aside["reason"].value_counts().items()
-    return ", ".join(f"{count:,} {reason}" for reason, count in counts)
-
-
-def _say(
-    cfg: DictConfig, table: pd.DataFrame, facts: Mapping[str, Any], written: list[Path]
-) -> None:
-    """What the terminal shows: one photograph's likeliest classes, or counts of many."""
-    from rich.console import Console
-
-    from fer_lab.report.wording import name, printable
-
-    lines = []
-    if len(table) == 1:
-        row = table.iloc[0]
-        ordered = sorted(facts["classes"], key=lambda each: -row[f"prob_{each}"])
-        lines += [printable(row["id"])]
-        lines += [f"  {name(each):<14}{row[f'prob_{each}']:7.1%}" for each in ordered[: cfg.top_k]]
-    elif len(table):
-        counts = sorted(facts["predictions"].items(), key=lambda each: -each[1])
-        listed = ", ".join(f"{name(each)} {count:,}" for each, count in counts if count)
-        what = "boxes" if cfg.boxes is not None else "photographs"
-        lines += [f"{len(table):,} {what}: {listed}"]
-    for reason, count in facts["set_aside"].items():
-        lines += [f"set aside: {count:,} {reason}"]
-    if facts["other_files"]:
-        kinds = ", ".join(f"{kind} {n:,}" for kind, n in list(facts["other_files"].items())[:5])
-        lines += [f"no images by their names: {printable(kinds)}"]
-    if facts["boxes_of_other_photographs"]:
-        lines += [f"boxes of no photograph here: {facts['boxes_of_other_photographs']:,}"]
-    seen = (
-        "faces in given boxes"
-        if cfg.boxes is not None
-        else "whole photographs, no face detection yet"
-    )
-    lines += [f"caveat: {seen}; {facts['caveat']['line']}"]
-    lines += [f"written: {', '.join(map(str, written))}"]
-    Console().print("\n".join(lines), soft_wrap=True, highlight=False, markup=False)
+    return {
+        "checkpoint_sha256": file_digest(trained.path),
+        "classes": trained.classes,
+        "image_size": trained.image_size,
+        "boxes": None if cfg.boxes is None else str(cfg.boxes),
+    }

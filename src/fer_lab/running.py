@@ -15,6 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from fer_lab.errors import user_mistake
+from fer_lab.numerics import refuse_arithmetic, repeatable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,7 +102,8 @@ def run_session(cfg: DictConfig, folder: Path, task: str) -> Iterator[Session]:
     session = Session(folder, record, primary)
     status, reason = "failed", None
     try:
-        with _interrupts_by_name():
+        with _interrupts_by_name(), repeatable(cfg.get("deterministic", False)):
+            refuse_arithmetic(cfg, task)
             yield session
         status = "finished"
     except KeyboardInterrupt as error:

@@ -36,7 +36,12 @@ TASKS = {
   seed=2                      name=my-run                logger.mode=online
   callbacks.checkpoint.monitor=val/fairness/bias         explain.max_samples=99
   callbacks.checkpoint.floor={val/accuracy:0.5}
-  callbacks.early_stopping.epochs=5""",
+  callbacks.early_stopping.epochs=5                      find.lr=true
+  model.scheduler={name: cosine, warmup: 0.05}           find.batch_size=true
+  model.optimizer.layer_decay=0.75                       find.max_memory=8
+  trainer.precision=bf16-mixed      trainer.gradient_clip_val=1
+  callbacks.averaging.decay=0.999   trainer.accumulate_grad_batches=4
+  deterministic=true                compile=true      (docs/training.md)""",
         "  resume=FOLDER | resume=last     go on with a run that was interrupted\n",
     ),
     "evaluate": Task(
@@ -67,6 +72,7 @@ TASKS = {
   image=FILE                  or a folder, or several: [a.jpg,folder]
   boxes=FILE                  .csv: path,left,top,right,bottom; crops
   output=FILE.csv             device=cpu (auto, cuda)    batch_size=64
+  partial=FILE.csv            what a time that was stopped has left
   top_k=3                     of one photograph: classes listed""",
         things="image",
     ),
@@ -116,6 +122,29 @@ TASKS = {
   runs=FOLDER                 rows=[model,split]         columns=[accuracy]
   values=accuracy             digits=2 percent=true      format=latex""",
         things="runs",
+    ),
+    "models": Task(
+        "what model=… can be: size, input, explained layer, LRP, source",
+        """\
+  NAME                        one of them, with its recipe and options
+  format=markdown             (csv, json) for files""",
+        things="name",
+        module="models_table",
+    ),
+    "report": Task(
+        "write one page over all runs, complete in itself",
+        """\
+  runs=FOLDER                 output=report.html         title='Six models'""",
+        things="runs",
+        module="reporting",
+    ),
+    "runs": Task(
+        "list runs on the terminal",
+        """\
+  runs=FOLDER                 sort=bias reverse=true     limit=20
+  'where={model: resnet50, status: [failed, interrupted]}'""",
+        things="runs",
+        module="listing",
     ),
     "check": Task(
         "count a dataset's images, find duplicates and unreadable files",

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
+from fer_lab.ask import ask_in_training, is_asked
 from fer_lab.configuration import (
     refuse_audit_without_predictions,
     refuse_shared_root,
     refuse_unsafe_sweep,
     refuse_what_is_no_number,
 )
+from fer_lab.finding import find, refuse_searches
+from fer_lab.model_building import build_model, refuse_unknown_options
 from fer_lab.running import (
     Session,
     build_callbacks,
@@ -45,8 +48,10 @@ class Training:
     metrics: dict[str, float]
 
 
-def train(cfg: DictConfig, folder: Path) -> Training:
+def train(cfg: DictConfig, folder: Path) -> Training | None:
     """Train, audit and report as configured; everything is left in ``folder``.
+
+    A model that is asked in words learns nothing: there is no training then, but the same folder.
 
     Args:
         cfg: the composed configuration of ``conf/train.yaml``.
@@ -61,16 +66,22 @@ def train(cfg: DictConfig, folder: Path) -> Training:
         refuse_shared_root(cfg)
         refuse_unsafe_sweep(cfg)
         refuse_audit_without_predictions(cfg)
+        if is_asked(cfg):
+            ask_in_training(cfg, session)
+            return None
+        refuse_unknown_options(cfg)
+        refuse_searches(cfg)
         session.start_tracking(cfg)
         return _train(cfg, session)
 
 
 def _train(cfg: DictConfig, session: Session) -> Training:
-    """The linear part: seed, data, model, callbacks, trainer, fit, audit, test."""
+    """The linear part: seed, data, searches, model, callbacks, trainer, fit, audit, test."""
     from hydra.utils import instantiate
     from pytorch_lightning import seed_everything
 
     from fer_lab.callbacks import History
+    from fer_lab.models.checkpoints import check_resumable
     from fer_lab.pictures import EpochPictures
 
     folder, record, logger = session.folder, session.record, session.logger
@@ -82,13 +93,8 @@ def _train(cfg: DictConfig, session: Session) -> Training:
     record.update(**data_facts(datamodule))
     session.list_unreadable(datamodule.unreadable)
     session.say_inferred(datamodule.sources_of)
-    model: LightningModule = instantiate(
-        cfg.model,
-        _convert_="all",
-        num_classes=len(datamodule.classes),
-        classes=list(datamodule.classes),
-        image_size=datamodule.image_size,
-    )
+    find(cfg, session, datamodule)
+    model = build_model(cfg, datamodule)
     if cfg.logger.kind == "none":  # there is nowhere to send pictures to
         cfg.explain.pictures_every_n_epochs = 0
     callbacks = build_callbacks(cfg)
@@ -114,6 +120,8 @@ def _train(cfg: DictConfig, session: Session) -> Training:
     )
     last = folder / "checkpoints" / "last.ckpt"
     resumed = str(last) if cfg.resume is not None and last.is_file() else None
+    if resumed:
+        check_resumable(last, model)
     with record.timed("fit"):
         trainer.fit(model, datamodule=datamodule, ckpt_path=resumed, weights_only=True)
     metrics = logged_figures(trainer)

@@ -41,7 +41,16 @@ def test_what_failed_is_under_way_no_more(written):
     book.close()
     again = journal(written)
     assert again.open == []
-    assert len(again.failed) == 1
+    assert [line["event"] for line in again.spent] == ["answered", "failed"]
+
+
+def test_every_request_counts_once_even_of_an_image_answered_twice(written):
+    book = journal(written)
+    book.append("sent", "a", "k", tokens=3)
+    book.append("answered", "a", "k", text="sad")
+    book.close()
+    again = journal(written)
+    assert [line["event"] for line in again.spent] == ["answered", "answered", "sent"]
 
 
 def test_any_cut_of_the_last_line_keeps_the_others(written):

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,12 +13,14 @@ from torch import Tensor
 
 from fer_lab.data.augment import Augment
 from fer_lab.data.dataset import Batch
+from fer_lab.data.expansion import Expansion
 from fer_lab.data.randomness import uniform
 from fer_lab.data.vocabulary import LANDMARK_FLIP, REGION_FLIP, REGIONS
 from fer_lab.errors import ConfigError
 
 CONF = Path(__file__).parents[2] / "conf" / "augment"
 STRONG = Augment(flip=0.5, rotation=10, zoom=0.1, shift=0.05, brightness=0.1, contrast=0.1)
+EVERY = Expansion(gamma=(0.5, 1, 1.5, 2), shift=(-4, 0, 4))
 
 
 def smooth_batch(count: int = 6, size: int = 32) -> Batch:
@@ -218,8 +222,54 @@ def test_nothing_is_read_back_from_the_device() -> None:
         "regions": batch["regions"].to("meta"),
         "landmarks": batch["landmarks"].to("meta"),
     }
-    for augment in (STRONG, Augment(flip=0.5, gamma=0.5)):
+    for augment in (
+        STRONG,
+        Augment(flip=0.5, gamma=0.5),
+        Augment(erasing=0.5, mixup=0.2, cutmix=1.0),
+        Augment(expand=EVERY),
+    ):
+        moved["variant"] = moved["index"] % augment.expand.count
         assert augment(moved, seed=1, epoch=0)["image"].shape == (6, 3, 32, 32)
+
+
+def test_what_is_erased_mixed_or_expanded_changes_no_other_draw() -> None:
+    batch = smooth_batch(30)
+    plain = STRONG(batch, seed=1, epoch=5)
+    erasing = replace(STRONG, erasing=1.0)(batch, seed=1, epoch=5)
+    gone = (erasing["image"] != plain["image"]).any(1)
+    assert 0.1 < float(gone.float().mean()) < 0.3
+    assert torch.equal(erasing["regions"], plain["regions"])
+    assert torch.equal(erasing["landmarks"], plain["landmarks"])
+    mixing = replace(STRONG, mixup=0.3)(batch, seed=1, epoch=5)
+    share = mixing["second_share"][:, None, None, None]
+    expected = (1 - share) * plain["image"] + share * plain["image"].roll(1, 0)
+    torch.testing.assert_close(mixing["image"], expected)
+    alone = replace(STRONG, expand=Expansion(gamma=(2.0,)))
+    squared = STRONG({**batch, "image": batch["image"] ** 2}, seed=1, epoch=5)
+    one = alone({**batch, "variant": torch.zeros(30, dtype=torch.int64)}, seed=1, epoch=5)
+    torch.testing.assert_close(one["image"], squared["image"])
+
+
+@pytest.mark.parametrize("augment", [Augment(erasing=1.0), Augment(mixup=1.0), Augment(cutmix=1.0)])
+def test_boxes_and_mixtures_are_drawn_anew_in_each_epoch_and_for_each_seed(
+    augment: Augment,
+) -> None:
+    batch = smooth_batch()
+    image = augment(batch, seed=1, epoch=5)["image"]
+    assert torch.equal(augment(batch, seed=1, epoch=5)["image"], image)
+    for seed, epoch in ((1, 6), (2, 5)):
+        assert not torch.equal(augment(batch, seed=seed, epoch=epoch)["image"], image)
+
+
+def test_variants_of_an_image_are_changed_each_by_its_own_draws() -> None:
+    batch = smooth_batch(4)
+    for name in ("image", "index"):
+        batch[name] = batch[name][:1].expand_as(batch[name])  # type: ignore[literal-required]
+    batch["variant"] = torch.arange(4)
+    # Without what tells the variants apart: the draws alone.
+    same = Expansion(gamma=(1.0, 1.0 + 1e-7, 1.0 + 2e-7, 1.0 + 4e-7))
+    changed = Augment(brightness=0.5, expand=same)(batch, seed=1, epoch=0)["image"]
+    assert len({float(image.mean()) for image in changed}) == 4
 
 
 @pytest.mark.parametrize(
@@ -230,21 +280,42 @@ def test_nothing_is_read_back_from_the_device() -> None:
         ({"zoom": 1.0}, r"augment\.zoom"),
         ({"gamma": float("nan")}, r"augment\.gamma"),
         ({"hue": 0.1}, "unknown augmentation: hue"),
+        ({"erase": 0.5}, "unknown augmentation: erase; did you mean erasing"),
+        ({"erasing": 2}, r"augment\.erasing=2"),
+        ({"mixup": -0.2}, r"augment\.mixup"),
+        ({"cutmix": float("inf")}, r"augment\.cutmix"),
+        ({"mix_probability": 1.1}, r"augment\.mix_probability"),
+        ({"cut_mix": 1}, "did you mean cutmix"),
+        ({"mixup": "often"}, "mixup=often is no number"),
+        ({"flip": True}, "flip=True is no number"),
+        ({"expand": 3}, "3 says nothing of exponents and shifts"),
+        ({"expand": {"gama": [1]}}, "no expansion by gama; did you mean gamma"),
+        ({"expand": {"gamma": [0.5, 0]}}, "an exponent is a positive number"),
+        ({"expand": {"gamma": []}}, "no value"),
+        ({"expand": {"gamma": ["dark"]}}, "'dark' is no number"),
+        ({"expand": {"shift": [1, 1]}}, "the same value twice"),
+        ({"expand": {"shift": [0.5]}}, "0.5 is no whole number"),
+        ({"expand": {"shift": [float("nan")]}}, "nan is no whole number"),
     ],
 )
-def test_impossible_options_are_errors(options: dict[str, float], message: str) -> None:
+def test_impossible_options_are_errors(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         Augment.of(options)
 
 
 def test_the_shipped_options_are_what_they_say() -> None:
-    none, standard, strong = (
+    none, standard, strong, olate, gender = (
         yaml.safe_load((CONF / f"{name}.yaml").read_text())
-        for name in ("none", "standard", "strong")
+        for name in ("none", "standard", "strong", "olate_transfer", "gender_split")
     )
     assert not Augment.of(none).active
     assert Augment.of(standard) == Augment(flip=0.5, brightness=0.1, contrast=0.1)
     assert strong.pop("defaults") == ["standard"]
     assert Augment.of({**standard, **strong}) == STRONG
-    assert none.keys() == standard.keys()
+    assert olate.pop("defaults") == gender.pop("defaults") == ["none"]
+    assert Augment.of({**none, **olate}) == Augment(
+        flip=0.5, rotation=10, zoom=0.1, brightness=0.1, contrast=0.1, erasing=0.5
+    )
+    assert Augment.of({**none, **gender}) == Augment(expand=EVERY)
+    assert none.keys() == standard.keys() == {each.name for each in fields(Augment)}
     assert Augment.of(None) == Augment()

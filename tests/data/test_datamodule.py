@@ -2,9 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,59 +10,16 @@ import pandas as pd
 import pytest
 import torch
 from omegaconf import OmegaConf
-from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning import LightningModule
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
-from fer_lab.data import loading
 from fer_lab.data.augment import Augment
-from fer_lab.data.datamodule import AffectNetDataModule, FaceDataModule, SyntheticDataModule
+from fer_lab.data.datamodule import AffectNetDataModule, SyntheticDataModule
 from fer_lab.data.dataset import Batch
 from fer_lab.data.pixels import packed
 from fer_lab.errors import ConfigError, DataError
-from tests.data.flat_faces import flat_manifest
+from tests.data.processes import Make, as_process, indices, ready, trainer
 from tests.layouts.affectnet import Written, write_csv_release
-
-Make = Callable[..., FaceDataModule]
-
-
-@pytest.fixture
-def flat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
-    """Datamodules over flat faces; ``change`` edits the manifest that the source gives."""
-
-    def make(
-        count: int = 100,
-        *,
-        change: Callable[[pd.DataFrame], None] | None = None,
-        **options: Any,
-    ) -> FaceDataModule:
-        def read(name: str, **_: Any) -> pd.DataFrame:
-            frame = flat_manifest(count, dataset=name)
-            if change is not None:
-                change(frame)
-            return frame
-
-        monkeypatch.setattr(loading, "read", read)
-        settings: dict[str, Any] = {
-            "attributes": ["gender"],
-            "classes": ["happy", "sad"],
-            "image_size": 8,
-            "batch_size": 16,
-            "cache_dir": tmp_path / "cache",
-        }
-        return FaceDataModule({"flat": {}}, **(settings | options))
-
-    return make
-
-
-def ready(data: FaceDataModule) -> FaceDataModule:
-    data.prepare_data()
-    data.setup()
-    return data
-
-
-def indices(loader: DataLoader[Batch]) -> list[int]:
-    return [row for batch in loader for row in batch["index"].tolist()]
 
 
 class Probe(LightningModule):
@@ -92,34 +47,6 @@ class Probe(LightningModule):
     def rows(self, stage: str, epoch: int) -> list[int]:
         found = [b["index"].tolist() for s, e, b in self.seen if (s, e) == (stage, epoch)]
         return [row for part in found for row in part]
-
-
-def trainer(**options: Any) -> Trainer:
-    return Trainer(
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-        **options,
-    )
-
-
-def as_process(data: FaceDataModule, rank: int, world: int, **changed: Any) -> FaceDataModule:
-    """Make a datamodule believe it runs as one of several processes."""
-    connector = SimpleNamespace(use_distributed_sampler=changed.pop("shared_out", False))
-    data.trainer = SimpleNamespace(  # type: ignore[assignment]
-        global_rank=rank,
-        world_size=world,
-        num_devices=world,
-        current_epoch=0,
-        training=False,
-        _accelerator_connector=connector,
-        **changed,
-    )
-    return data
 
 
 def test_every_split_has_its_rows(flat: Make) -> None:

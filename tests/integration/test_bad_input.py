@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pandas as pd
 import pytest
 
@@ -85,6 +87,21 @@ def test_groups_without_a_validation_sample_are_noted_not_fatal(tmp_path):
     done = finish(tmp_path, *SMALL, "logger=none", "dataset.val=7", "trainer.max_epochs=1")
     assert done.returncode == 0, done.stderr
     assert "nobody in validation is of age" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_broken_checkpoint_is_not_gone_on_from(tmp_path):
+    options = ("dataset.train=70", "trainer.max_epochs=1", "explain=none", "logger=none")
+    assert finish(tmp_path, *SMALL[1:4], *options).returncode == 0
+    folder = only_run(tmp_path)
+    last = folder / "checkpoints" / "last.ckpt"
+    last.write_bytes(last.read_bytes()[:5000])
+    (folder / "run.json").write_text(json.dumps({**record(folder), "status": "interrupted"}))
+    done = finish(tmp_path, f"resume={folder}")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr, done.stderr
+    assert "last.ckpt cannot be read as a checkpoint" in done.stderr
+    assert "start anew" in done.stderr
 
 
 @pytest.mark.parametrize("strategy", ["ddp", "ddp_find_unused_parameters_true"])

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ import torch
 from pytorch_lightning import Trainer
 from torch import nn
 
+import fer_lab
 from fer_lab.errors import ConfigError, DataError, FerLabError
 from fer_lab.export import export
 from fer_lab.models import BaselineCNN, Classifier, TimmClassifier
@@ -86,13 +88,15 @@ def test_the_guide_uses_the_file(exported, tmp_path):
         shutil.copy(path.with_name(name), tmp_path)
     save(picture(1), tmp_path / "face.jpg", format="PNG")
     page = Path(__file__).parents[2] / "docs" / "deployment.md"
-    (code,) = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+    code = "\n".join(re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL))
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     right = probabilities(model, picture(1))
-    name, share = done.stdout.split()
+    answer, caveat = done.stdout.splitlines()
+    name, share = answer.split()
+    assert "audited on 600 faces" in caveat
     assert name == CLASSES[right.argmax()]
     assert float(share) == pytest.approx(right.max(), abs=1e-5)
 
@@ -119,6 +123,31 @@ def test_the_facts_beside_say_what_the_file_is(exported):
         for name, part in facts["check"].items()
         if name != "tolerance"
     )
+
+
+INSIDE = ("model", "classes", "input", "output", "caveat", "versions", "checkpoint_sha256")
+
+
+def test_the_file_itself_says_what_it_is(exported):
+    _, path, place = exported
+    beside = json.loads(path.with_suffix(".json").read_text())
+    said = {"fer_lab.json": ""}
+    torch.export.load(path, extra_files=said)
+    inside = json.loads(said["fer_lab.json"])
+    assert {name: inside[name] for name in INSIDE} == {name: beside[name] for name in INSIDE}
+    assert inside["training"]["fingerprint"] == beside["training"]["fingerprint"]
+    assert "normalisation is inside" in inside["input"]["content"]
+    with zipfile.ZipFile(path) as parts:
+        content = b"".join(parts.read(name) for name in parts.namelist())
+    folders = (place, Path(torch.__file__).parent, Path(fer_lab.__file__).parent)
+    assert not [folder for folder in folders if str(folder).encode() in content]
+
+
+def test_an_export_is_the_same_bytes_whenever_it_is_made(exported, tmp_path):
+    _, path, place = exported
+    words = (f"checkpoint='{place / 'run'}'", f"output='{tmp_path / 'other.pt2'}'")
+    again = export(composed("export", *words), tmp_path)
+    assert again.read_bytes() == path.read_bytes()
 
 
 def test_another_answer_is_refused_and_nothing_is_left(exported, tmp_path, monkeypatch):
@@ -186,11 +215,18 @@ def test_onnx_without_its_packages_names_the_extra(exported, tmp_path, monkeypat
     assert "fer-lab[onnx]" in str(error.value)
 
 
-def test_onnx_answers_like_the_checkpoint(exported, tmp_path):
-    _, _, place = exported
+def test_onnx_answers_like_the_checkpoint_and_says_what_it_is(exported, tmp_path):
+    model, _, place = exported
     path = export(composed("export", f"checkpoint='{place / 'run'}'", "format=onnx"), tmp_path)
     facts = json.loads(path.with_suffix(".json").read_text())
     assert facts["check"]["faces"]["largest_difference"] <= 1e-4
+    onnxruntime = pytest.importorskip("onnxruntime")
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    inside = json.loads(session.get_modelmeta().custom_metadata_map["fer_lab"])
+    assert {name: inside[name] for name in INSIDE} == {name: facts[name] for name in INSIDE}
+    image = np.moveaxis(picture(1), 2, 0)[None].astype(np.float32) / 255
+    (found,) = session.run(["probabilities"], {"image": image})
+    assert found[0] == pytest.approx(probabilities(model, picture(1)), abs=1e-5)
 
 
 def write_checkpoint(model: Classifier, path: Path) -> Path:

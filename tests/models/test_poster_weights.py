@@ -69,12 +69,81 @@ def test_a_whole_published_file_is_loaded_but_for_what_is_never_used(tmp_path):
         assert name.startswith("head.") or torch.equal(found[name], own[name]), name
 
 
+RAFDB = ("surprise", "fear", "disgust", "happy", "sad", "anger", "neutral")
+
+
+@pytest.fixture(scope="module")
+def authors(tmp_path_factory):
+    """The network as the authors' program keeps it after training on RAF-DB, and its file."""
+    torch.manual_seed(2)
+    network = POSTER(7, size="small").backbone.eval()
+    content = {**network.state_dict(), "pyramid_fuse.cls_token": torch.zeros(1, 1, 512)}
+    file = tmp_path_factory.mktemp("authors") / "rafdb_best.pth"
+    torch.save(
+        {"iter": 1, "model_state_dict": {f"module.{n}": t for n, t in content.items()}}, file
+    )
+    return network, str(file)
+
+
+def as_opencv_reads(image):
+    """Blue first, but normalised as if it were red, as in the authors' reader of RAF-DB."""
+    blue_first = torch.stack([image[:, 2], image[:, 1], image[:, 0]], dim=1)
+    mean = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
+    std = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
+    return (blue_first - mean) / std
+
+
+def test_the_authors_whole_file_gives_their_answers_under_our_names_of_classes(authors, tmp_path):
+    network, file = authors
+    classes = ["neutral", "happy", "sad", "surprise", "fear", "disgust", "anger"]
+    model = POSTER(7, classes=classes, size="small", weights=file).eval()
+    image = torch.rand(2, 3, 112, 112)
+    with torch.no_grad():
+        theirs, ours = network(as_opencv_reads(image)), model(image)
+    expected = theirs[:, [RAFDB.index(name) for name in classes]]
+    torch.testing.assert_close(ours, expected, atol=1e-4, rtol=1e-4)
+    assert (theirs - expected).abs().max() > 0.01
+    run = trainer()
+    run.strategy.connect(model)
+    run.save_checkpoint(tmp_path / "model.ckpt")
+    loaded = load_checkpoint(tmp_path / "model.ckpt")
+    # Also when it is given as weights, of other classes in another order.
+    fewer = [name for name in reversed(classes) if name != "neutral"]
+    again = POSTER(6, classes=fewer, size="small", weights=str(tmp_path / "model.ckpt")).eval()
+    with torch.no_grad():
+        assert torch.equal(loaded(image), ours)
+        columns = [classes.index(name) for name in fewer]
+        torch.testing.assert_close(again(image), ours[:, columns], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("classes", [[*RAFDB, "contempt"], [*RAFDB[:6], "contempt"]])
+def test_the_head_is_new_where_a_class_is_not_in_the_file(authors, classes, caplog):
+    network, file = authors
+    with caplog.at_level("INFO"):
+        model = POSTER(len(classes), classes=classes, size="small", weights=file)
+    assert "head.linear.weight, head.linear.bias new" in caplog.text
+    head = model.backbone.head.linear
+    assert not torch.equal(head.weight[0], network.head.linear.weight[0])
+
+
+def test_channels_are_red_first_unless_weights_or_the_option_say_otherwise(authors):
+    with torch.device("meta"):
+        assert POSTER(7, size="small").channels == "rgb"
+    assert POSTER(7, size="small", weights=authors[1]).channels == "bgr"
+    assert POSTER(7, size="small", weights=authors[1], channels="rgb").channels == "rgb"
+    with torch.device("meta"), pytest.raises(ConfigError, match="rgb, bgr"):
+        POSTER(7, size="small", channels="gbr")
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda s: s.pop("conv1.conv.weight"), r"conv1\.conv\.weight missing"),
-        (lambda s: s.update(extra=torch.ones(1)), "extra unexpected"),
-        (lambda s: s.update({"conv1.conv.weight": torch.ones(2)}), r"\(2,\) instead of \(64, 3"),
+        (lambda s: s.pop("conv1.conv.weight"), r"conv1\.conv\.weight is missing"),
+        (lambda s: s.update(extra=torch.ones(1)), "extra is not in the model"),
+        (
+            lambda s: s.update({"conv1.conv.weight": torch.ones(2)}),
+            r"shape \(2,\), the model's \(64, 3",
+        ),
     ],
     ids=["missing", "unexpected", "shape"],
 )

@@ -1,112 +1,31 @@
-"""Each study's model: as large as published, trained as stated, kept, frozen and explained."""
+"""The studies' models: their heads, recipes, layers to explain and frozen parts."""
 
 from __future__ import annotations
 
 import logging
-import re
-from functools import cache
-from pathlib import Path
 
 import pytest
 import timm
 import torch
-import torch.nn.functional as F  # noqa: N812
-from hydra import compose, initialize_config_dir
 from hydra.utils import get_class
-from omegaconf import OmegaConf
 from pytorch_lightning import Callback
 from torch import nn
 
 from fer_lab import models
-from fer_lab.configuration import config_directory, register_resolvers
-from fer_lab.data import SyntheticDataModule
+from fer_lab.data.augment import Augment
+from fer_lab.data.expansion import Expansion
+from fer_lab.data.splitting.selection import plain
 from fer_lab.errors import ConfigError
-from fer_lab.explain import attribute, explain_prediction, grid_of
-from fer_lab.explain.attribution.lrp import conservation
-from fer_lab.models.checkpoints import load_checkpoint
 from fer_lab.models.optimization import build_optimizer
 from tests.models.batches import batch, loader, trainer
+from tests.models.configured import CLASSES, built, configured, count, options_of
 
-CLASSES = 6
-
-GUIDE = Path(__file__).parents[2] / "docs" / "models.md"
-
-# The smallest side at which each still has a grid of 7×7 to explain, or little more.
-SIZES = {
-    "efficientnet_b0": 64,
-    "inception_v3": 96,
-    "mobilenet_v1": 64,
-    "resnet50": 64,
-    "resnet50_transfer": 64,
-    "vgg16": 64,
-    "vgg16_bn": 64,
-    "vit_b16": 112,
-    "vit_tiny": 112,
-    "xception": 96,
-}
-HEAVY = ("vgg16", "vgg16_bn", "vit_b16")
-EVERY = sorted(SIZES)
-LIGHT = [name for name in EVERY if name not in HEAVY]
+# Models of timm that are trained in a study.
+EVERY = (
+    *("efficientnet_b0", "inception_v3", "mobilenet_v1", "resnet50", "resnet50_transfer"),
+    *("vgg16", "vgg16_bn", "vit_b16", "vit_tiny", "xception"),
+)
 FROZEN = ("conv1", "bn1", "layer1", "layer2", "layer3")
-
-# With the head of 1,000 classes. He 2016, Simonyan 2015, Tan & Le 2019 and Dosovitskiy 2021 as
-# torchvision lists them; Howard 2017, Table 6; Chollet 2017, Table 3; Szegedy 2016 as Keras counts
-# it, with the batch norms' statistics; Touvron 2021 as timm's card of the model gives it.
-PUBLISHED = {
-    "efficientnet_b0": 5_288_548,
-    "inception_v3": 23_851_784,
-    "mobilenet_v1": 4.2e6,
-    "resnet50": 25_557_032,
-    "vgg16": 138_357_544,
-    "vgg16_bn": 138_365_992,
-    "vit_b16": 86_567_656,
-    "vit_tiny": 5.7e6,
-    "xception": 22_855_952,
-}
-
-
-def configured(*overrides: str):
-    """The configuration of a training as the command line would compose it."""
-    register_resolvers()
-    with initialize_config_dir(str(config_directory()), version_base="1.3"):
-        return compose("train", list(overrides))
-
-
-@cache
-def options_of(*overrides: str) -> dict:
-    return OmegaConf.to_container(configured(*overrides).model)
-
-
-def built(name: str, device: str = "cpu", **options):
-    """The model that ``model=<name>`` composes, with random weights."""
-    given = {**options_of(f"model={name}"), "num_classes": CLASSES, "weights": "random", **options}
-    with torch.device(device):
-        return get_class(given.pop("_target_"))(**given)
-
-
-def count(model: nn.Module, trained: bool = False) -> int:
-    return sum(p.numel() for p in model.parameters() if p.requires_grad or not trained)
-
-
-@pytest.fixture(scope="module")
-def faces():
-    """Eight synthetic faces at 112 px."""
-    data = SyntheticDataModule(
-        train=8, val=8, test=8, image_size=112, batch_size=8, classes=CLASSES, num_workers=0
-    )
-    data.prepare_data()
-    data.setup("fit")
-    return next(iter(data.train_dataloader()))
-
-
-def of_size(faces: dict, size: int) -> dict:
-    image = F.interpolate(faces["image"], size=(size, size), mode="bilinear", antialias=True)
-    return {"image": image, "label": faces["label"]}
-
-
-@pytest.mark.parametrize("name", sorted(PUBLISHED))
-def test_parameter_counts_are_the_published_ones(name):
-    assert count(built(name, "meta", num_classes=1000)) == pytest.approx(PUBLISHED[name], rel=0.01)
 
 
 def test_inception_is_torchvisions_without_the_auxiliary_classifier():
@@ -182,52 +101,18 @@ def test_the_transfer_recipe_lowers_its_rate_on_a_plateau_and_changes_images():
     cfg = configured("model=resnet50_transfer", "augment=olate_transfer")
     assert cfg.model.scheduler == {"name": "plateau", "monitor": "val/loss", "patience": 3}
     assert tuple(cfg.model.frozen) == FROZEN == models.ResNet50Transfer.frozen
-    changes = {name: value for name, value in cfg.data.augment.items() if value}
-    assert changes == {"flip": 0.5, "rotation": 10, "zoom": 0.1, "brightness": 0.1, "contrast": 0.1}
+    assert Augment.of(plain(cfg.data.augment)) == Augment(
+        flip=0.5, rotation=10, zoom=0.1, brightness=0.1, contrast=0.1, erasing=0.5
+    )
 
 
-class Gradients(Callback):
-    """Keeps which parameters the first backward pass has reached."""
-
-    def on_after_backward(self, trainer, pl_module):
-        self.reached = {n for n, p in pl_module.named_parameters() if p.grad is not None}
-
-
-@pytest.mark.filterwarnings("ignore:.*(in eval mode|no `val_dataloader`|ReduceLROnPlateau)")
-@pytest.mark.parametrize(
-    "name", [*LIGHT, *(pytest.param(name, marks=pytest.mark.slow) for name in HEAVY)]
-)
-def test_a_step_on_faces_a_checkpoint_and_an_explanation(name, faces, tmp_path):
-    torch.manual_seed(0)
-    model = built(name, image_size=SIZES[name])
-    sample = of_size(faces, model.image_size)
-    trained = {n for n, p in model.named_parameters() if p.requires_grad}
-    before = {n: p.double().sum().item() for n, p in model.named_parameters()}
-    gradients = Gradients()
-    fit = trainer(max_steps=1, callbacks=[gradients])
-    fit.fit(model, loader(sample))
-    after = {n: p.double().sum().item() for n, p in model.named_parameters()}
-    # What is reached without being trained, or the reverse, would stop processes that share it.
-    assert gradients.reached == trained
-    assert {n for n in after if after[n] != before[n]} <= trained
-    assert any(after[n] != before[n] for n in trained)
-
-    fit.save_checkpoint(tmp_path / "model.ckpt", weights_only=True)
-    loaded = load_checkpoint(tmp_path / "model.ckpt")
-    (tmp_path / "model.ckpt").unlink()  # half a gigabyte of some
-    assert type(loaded) is type(model)
-    assert dict(loaded.hparams) == dict(model.hparams)
-    logits = model.eval()(sample["image"])
-    assert logits.shape == (8, CLASSES)
-    assert torch.equal(loaded(sample["image"]), logits)
-
-    image, side = sample["image"][:2], model.image_size
-    maps = [attribute(loaded, image, target, method="auto") for target in range(CLASSES)]
-    assert {heat.shape for heat in maps} == {(2, side, side)}
-    # Nothing speaks for some classes after one step, but something does for others.
-    assert any((heat.amax((1, 2)) > 0.99).any() for heat in maps)
-    assert not all(torch.equal(heat, maps[0]) for heat in maps)
-    assert min(grid_of(loaded)) >= 7
+def test_the_gender_recipe_expands_its_training_set_unless_another_augmentation_is_chosen():
+    study = Augment.of(plain(configured("recipe=gender_split").data.augment))
+    assert study.expand == Expansion(gamma=(0.5, 1, 1.5, 2), shift=(-4, 0, 4))
+    assert study == Augment(expand=study.expand)
+    chosen = configured("recipe=gender_split", "augment=standard").data.augment
+    assert not Augment.of(plain(chosen)).expand.active
+    assert not Augment.of(plain(configured().data.augment)).expand.active
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -274,19 +159,6 @@ def test_the_explained_layer_is_the_last_fine_one(name, sizes):
         assert model.attribution_layer == fine[-1], size
 
 
-@pytest.mark.parametrize("name", [*EVERY, "baseline_cnn"])
-def test_the_guide_lists_each_model_as_it_is(name):
-    rows = re.findall(rf"^\| `{name}` \|(.*)\|$", GUIDE.read_text(), re.MULTILINE)
-    cells = [cell.strip() for cell in rows[0].split("|")]
-    size = int(cells[3].partition(",")[0])
-    parameters, _, classes = cells[0].partition(" (")
-    shown = built(name, "meta", num_classes=int(classes.split()[0]) if classes else 1000)
-    assert count(shown) == int(parameters.replace(",", ""))
-    assert shown.image_size == size
-    assert f"`{shown.attribution_layer.removeprefix('backbone.')}`" in cells[4]
-    assert (shown.attribution_method == "hirescam") is ("HiResCAM" in cells[4])
-
-
 @pytest.mark.parametrize("name", ["efficientnet_b0", "inception_v3", "resnet50_transfer"])
 def test_what_is_explained_at_the_models_own_size_is_what_is_pooled(name):
     model = built(name, "meta").eval()
@@ -303,35 +175,6 @@ def test_what_is_explained_at_the_models_own_size_is_what_is_pooled(name):
 def test_a_head_that_depends_on_place_is_explained_by_hirescam():
     assert built("vgg16", "meta").attribution_method == "hirescam"
     assert built("inception_v3", "meta").attribution_method == "gradcam"
-
-
-@pytest.mark.parametrize(
-    ("name", "size", "options"),
-    [
-        ("mobilenet_v1", 64, {}),
-        ("resnet50_transfer", 64, {}),
-        pytest.param("vgg16", 32, {"frozen": ["features"]}, marks=pytest.mark.slow),
-        pytest.param("vgg16_bn", 32, {"frozen": ["features"]}, marks=pytest.mark.slow),
-    ],
-)
-def test_relevance_is_conserved_where_it_is_offered(name, size, options):
-    torch.manual_seed(0)
-    model = built(name, image_size=size, **options)
-    assert conservation(model, (size, size)) == pytest.approx(1, abs=0.01)
-    frozen = [p for p in model.parameters() if not p.requires_grad]
-    found = explain_prediction(model, batch(2, size=size)["image"], method="lrp")
-    assert (found.logits.amax(1) > 0).all()
-    assert found.attribution.amax((1, 2)).tolist() == pytest.approx([1, 1])
-    assert found.grid == (size, size)
-    assert len(frozen) == sum(not p.requires_grad for p in model.parameters())
-
-
-@pytest.mark.parametrize("name", ["efficientnet_b0", "inception_v3", "xception"])
-def test_relevance_is_refused_where_it_gets_lost(name):
-    torch.manual_seed(0)
-    model = built(name, image_size=96)
-    with pytest.raises(ConfigError, match="does not conserve relevance"):
-        attribute(model, torch.rand(1, 3, 96, 96), 0, method="lrp")
 
 
 def normed(model: nn.Module, frozen: bool) -> dict[str, torch.Tensor]:

@@ -103,9 +103,18 @@ def test_a_malicious_file_is_refused_and_not_executed(tmp_path, writer):
         torch.save(content, file)
     else:
         file.write_bytes(pickle.dumps({"evil": Malice(trace)}))
-    with pytest.raises(ConfigError, match="refused"):
+    with pytest.raises(ConfigError, match="refused") as caught:
         BaselineCNN(image_size=16, weights=str(file))
     assert not trace.exists()
+    # Torch's own advice on a program is to run it.
+    assert "weights_only" not in str(caught.value)
+    assert ("posix.system, which is not run" in str(caught.value)) is (writer == "torch")
+
+
+def test_a_program_of_torchscript_is_refused(tmp_path):
+    torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), tmp_path / "w.pt")
+    with pytest.raises(ConfigError, match="it is a program of TorchScript"):
+        BaselineCNN(image_size=16, weights=str(tmp_path / "w.pt"))
 
 
 @pytest.mark.parametrize("name", ["w.pth", "w.safetensors", "w.ckpt"])

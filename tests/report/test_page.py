@@ -230,5 +230,6 @@ def test_no_key_or_password_reaches_the_page(tmp_path):
 def test_templates_are_part_of_the_package():
     templates = resources.files("fer_lab.report").joinpath("templates")
     assert {entry.name for entry in templates.iterdir()} == {
-        *("audit.html.j2", "heatmaps.html.j2", "page.css", "run.html.j2", "sections.html.j2"),
+        *("asked.html.j2", "audit.html.j2", "heatmaps.html.j2", "page.css", "run.html.j2"),
+        *("sections.html.j2", "dashboard"),
     }

@@ -1,31 +1,33 @@
-"""Asking many images at once: workers, rate, retries, budget, each answer kept as it comes."""
+"""Asking many images at once: workers, retries, budget, each answer kept as it comes."""
 
 from __future__ import annotations
 
 import asyncio
 import random
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
 import numpy as np
 from numpy.typing import NDArray
 
 from fer_lab.asking.budget import Budget, Charge
+from fer_lab.asking.exchange import Exchange
 from fer_lab.asking.journal import Journal
 from fer_lab.asking.options import Question, Server
+from fer_lab.asking.pace import Pace
 from fer_lab.asking.protocol import (
     Failure,
     Reply,
     image_url,
     question_key,
-    read_response,
     request_body,
+    wording_key,
 )
 from fer_lab.errors import ConfigError, FerLabError
 
-_LARGEST = 4_000_000  # bytes of a response
 _LONGEST_BACKOFF = 60.0
 
 
@@ -54,6 +56,7 @@ class Asked:
         earlier: how many of the answers an earlier run had paid.
         sent: requests of this run.
         waits: how often the server was waited for.
+        lost: requests of this run whose outcome nobody knows, since it was stopped.
         stopped: why not all images were asked, None where they were.
     """
 
@@ -62,34 +65,8 @@ class Asked:
     earlier: int = 0
     sent: int = 0
     waits: int = 0
+    lost: int = 0
     stopped: FerLabError | None = None
-
-
-class Pace:
-    """Times of requests: evenly spaced, and none while the server wants quiet.
-
-    Args:
-        per_minute: requests at most; None sets no rate.
-    """
-
-    def __init__(self, per_minute: float | None) -> None:
-        self._gap = 60 / per_minute if per_minute else 0.0
-        self._next = 0.0
-        self._quiet = 0.0
-
-    async def turn(self) -> None:
-        """Wait until a request may be sent."""
-        clock = asyncio.get_running_loop().time
-        while True:
-            start = max(self._next, self._quiet)
-            if start <= clock():
-                self._next = clock() + self._gap
-                return
-            await asyncio.sleep(start - clock())
-
-    def hold(self, seconds: float) -> None:
-        """Send nothing for a while."""
-        self._quiet = max(self._quiet, asyncio.get_running_loop().time() + seconds)
 
 
 class Asker:
@@ -116,7 +93,7 @@ class Asker:
         self.asked = Asked()
         self._in_a_row = 0
         self._resumed = bool(journal.answers)
-        for line in (*journal.answers.values(), *journal.failed, *journal.open):
+        for line in journal.spent:
             budget.take_in(line)
 
     def ask(self, faces: Iterator[Face], step: Callable[[], None]) -> Asked:
@@ -129,24 +106,27 @@ class Asker:
         Raises:
             ConfigError: when the key is not there.
             DataError: when a face cannot be read.
+            KeyboardInterrupt: after Ctrl-C or SIGTERM.
         """
         try:
             asyncio.run(self._all(faces, step))
+        except asyncio.CancelledError as error:
+            raise KeyboardInterrupt("stopped by SIGTERM") from error
         except BaseExceptionGroup as several:  # one worker's mistake ends all: an unreadable image
             raise several.exceptions[0] from several
+        finally:
+            self.asked.lost = self.budget.forfeit()
         return self.asked
 
     async def _all(self, faces: Iterator[Face], step: Callable[[], None]) -> None:
-        key = self.server.key()
-        self._secret = key
         self._pace = Pace(self.server.requests_per_minute)
         self._settled = asyncio.Condition()
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        count = self.server.concurrency
-        limits = httpx.Limits(max_connections=count, max_keepalive_connections=count)
-        client = httpx.AsyncClient(headers=headers, timeout=self.server.timeout, limits=limits)
-        async with client as self._http, asyncio.TaskGroup() as group:
-            for _ in range(count):
+        own = asyncio.current_task()
+        if own is not None and threading.current_thread() is threading.main_thread():
+            # As asyncio treats Ctrl-C: an exception in the midst of a task would be none of it.
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, own.cancel)
+        async with Exchange(self.server) as self._exchange, asyncio.TaskGroup() as group:
+            for _ in range(self.server.concurrency):
                 group.create_task(self._work(faces, step))
 
     async def _work(self, faces: Iterator[Face], step: Callable[[], None]) -> None:
@@ -171,19 +151,20 @@ class Asker:
             return False
         url = image_url(face.image, self.question)
         body = request_body(name, self.question, self.classes, url)
+        wording = wording_key(name, self.question, self.classes, face.image)
         failure = Failure("")
         for attempt in range(self.server.retries + 1):
             if attempt:
                 await self._wait(failure, attempt)
-            reserved = await self._may_send()
+            reserved = await self._may_send(wording)
             if reserved is None:
                 break
-            found = await self._send(face, key, body, reserved)
-            if isinstance(found, dict):
-                self.asked.answers[face.row] = found
+            sent = {"identity": face.identity, "key": key, "wording": wording}
+            failed = await self._send(face.row, body, reserved, sent)
+            if failed is None:
                 self._in_a_row = 0
                 return True
-            failure = found
+            failure = failed
             if failure.final:
                 self._stop("the server refuses", failure)
             if not failure.again:
@@ -209,11 +190,10 @@ class Asker:
         longest = min(self.server.backoff * 2 ** (attempt - 1), _LONGEST_BACKOFF)
         await asyncio.sleep(random.uniform(longest / 2, longest))
 
-    async def _may_send(self) -> Charge | None:
-        """Wait for the turn and reserve; None when nothing is to be sent any more."""
-        await self._pace.turn()
+    async def _may_send(self, wording: str) -> Charge | None:
+        """Reserve and wait for the turn; None when nothing is to be sent any more."""
         async with self._settled:
-            while not self._ended() and (limit := self.budget.reached()):
+            while not self._ended() and (limit := self.budget.reached(wording)):
                 if self.budget.under_way == 0:
                     self.asked.stopped = FerLabError(
                         "the budget is used up: the next request could pass it",
@@ -223,79 +203,67 @@ class Asker:
                     )
                     break
                 await self._settled.wait()  # what is under way may cost less than is set aside
-            return None if self._ended() else self.budget.reserve()
+            if self._ended():
+                return None
+            reserved = self.budget.reserve(wording)
+        try:
+            await self._pace.turn()
+        except asyncio.CancelledError:
+            self.budget.release(reserved)
+            raise
+        if not self._ended():
+            return reserved
+        self.budget.release(reserved)
+        await self._tell()
+        return None
 
     async def _send(
-        self, face: Face, key: str, body: dict[str, Any], reserved: Charge
-    ) -> dict[str, Any] | Failure:
-        """Send one request; the line of its answer, or why there is none."""
-        facts = {"tokens": reserved.tokens, "dollars": reserved.dollars}
-        self.journal.append("sent", face.identity, key, **facts)
+        self, row: int, body: dict[str, Any], reserved: Charge, sent: dict[str, str]
+    ) -> Failure | None:
+        """Send one request and keep its answer; why there is none, if there is none."""
+        self.journal.append("sent", **sent, **self._cost(reserved))
         self.asked.sent += 1
-        found = await self._exchange(body)
+        found = await self._exchange.send(body)
         if isinstance(found, Failure):
             spent = reserved if found.billed else Charge()
-            facts = {"tokens": spent.tokens, "dollars": spent.dollars}
-            self.journal.append("failed", face.identity, key, reason=found.reason, **facts)
-            await self._settle(reserved, spent, 0)
+            self.journal.append("failed", **sent, reason=found.reason, **self._cost(spent))
+            self.budget.settle(reserved, spent)
+            await self._tell()
             return found
-        counted = found.input_tokens is not None and found.output_tokens is not None
-        spent = (
-            self.budget.price(found.input_tokens or 0, found.output_tokens or 0)
-            if counted
-            else reserved
-        )
-        line = self.journal.append(
+        spent, known = self._spent(found, reserved)
+        self.asked.answers[row] = self.journal.append(
             "answered",
-            face.identity,
-            key,
+            **sent,
             text=found.text,
             refused=found.refused,
             whole=found.whole,
             model=found.model,
             input_tokens=found.input_tokens,
             output_tokens=found.output_tokens,
-            tokens=spent.tokens,
-            dollars=spent.dollars,
+            **self._cost(spent),
         )
-        await self._settle(reserved, spent, found.input_tokens or 0)
-        return line
+        self.budget.settle(reserved, spent, sent["wording"], known)
+        await self._tell()
+        return None
 
-    async def _settle(self, reserved: Charge, spent: Charge, input_tokens: int) -> None:
+    def _spent(self, reply: Reply, reserved: Charge) -> tuple[Charge, int]:
+        """What an answer has cost, and the tokens of its question where they are known."""
+        if reply.input_tokens is None or reply.output_tokens is None:
+            return reserved, reply.input_tokens or 0
+        return self.budget.price(reply.input_tokens, reply.output_tokens), reply.input_tokens
+
+    def _cost(self, charge: Charge) -> dict[str, Any]:
+        """A charge as a line of the journal says it."""
+        dollars = charge.dollars if self.budget.priced else None
+        return {"tokens": charge.tokens, "dollars": dollars}
+
+    async def _tell(self) -> None:
+        """Have those look again who wait for the budget."""
         async with self._settled:
-            self.budget.settle(reserved, spent, input_tokens)
             self._settled.notify_all()
-
-    async def _exchange(self, body: dict[str, Any]) -> Reply | Failure:
-        """One request and its response."""
-        content = bytearray()
-        try:
-            async with (
-                asyncio.timeout(self.server.timeout),
-                self._http.stream("POST", self.server.address, json=body) as response,
-            ):
-                async for part in response.aiter_bytes():
-                    content += part
-                    if len(content) > _LARGEST:
-                        return Failure("a response of more than 4 MB", billed=True)
-            found = read_response(response.status_code, response.headers, bytes(content))
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            return Failure(self._clean(f"no connection: {error}"), again=True, unreachable=True)
-        except (TimeoutError, httpx.TimeoutException):
-            reason = f"no answer within {self.server.timeout:g} s"
-            return Failure(reason, again=True, billed=True)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            return Failure(self._clean(f"connection broken: {error}"), again=True, billed=True)
-        if isinstance(found, Failure):
-            return replace(found, reason=self._clean(found.reason))
-        return found
 
     def _ended(self) -> bool:
         return self.asked.stopped is not None
-
-    def _clean(self, text: str) -> str:
-        """What a server said, without the key."""
-        return text.replace(self._secret, "[key]") if self._secret else text
 
     def _stop(self, what: str, failure: Failure) -> None:
         if self.asked.stopped is None:
@@ -309,5 +277,4 @@ class Asker:
     def spent(self) -> str:
         """What all of the journal has cost, in words."""
         tokens = f"{self.budget.tokens:,} tokens in {self.budget.requests:,} requests"
-        priced = self.budget.limits.input_price is not None
-        return f"{tokens}, ${self.budget.dollars:.4f}" if priced else tokens
+        return f"{tokens}, ${self.budget.dollars:.4f}" if self.budget.priced else tokens

@@ -28,8 +28,10 @@ class Journal:
 
     Attributes:
         answers: the ``answered`` lines by id and key.
-        open: the ``sent`` lines of earlier processes without an outcome.
-        failed: the ``failed`` lines of earlier processes.
+        spent: every line of earlier processes that may have cost something: each request once,
+            ``answered``, ``failed``, or ``sent`` without an outcome.
+        open: those without an outcome.
+        locked: whether other processes are kept out; some network folders know no locks.
         torn: whether a last line without its end was set aside, in ``<path>.torn``.
 
     Raises:
@@ -40,7 +42,8 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.answers: dict[tuple[str, str], dict[str, Any]] = {}
-        self.failed: list[dict[str, Any]] = []
+        self.spent: list[dict[str, Any]] = []
+        self.locked = True
         self.torn = False
         if path.is_dir():
             raise ConfigError("a journal is a file, not a folder", where=path)
@@ -49,6 +52,7 @@ class Journal:
         try:
             self._lock()
             self.open = self._read()
+            self.spent += self.open
         except BaseException:
             os.close(self._file)
             raise
@@ -58,10 +62,11 @@ class Journal:
         line = {"event": event, "id": identity, "key": key, "at": _now(), **facts}
         text = json.dumps(line, ensure_ascii=True, allow_nan=False) + "\n"
         content = text.encode()
+        before = os.fstat(self._file).st_size
         if os.write(self._file, content) != len(content):
+            os.ftruncate(self._file, before)  # or the next line would begin in the midst of this
             raise OSError(28, "the disk is full", str(self.path))
-        if event != "sent":
-            os.fsync(self._file)
+        os.fsync(self._file)
         if event == "answered":
             self.answers[identity, key] = line
         return line
@@ -79,8 +84,8 @@ class Journal:
                 where=self.path,
                 hint="wait for it, or stop it; two runs with one journal would pay twice",
             ) from error
-        except OSError:  # some network folders know no locks
-            return
+        except OSError:
+            self.locked = False
 
     def _read(self) -> list[dict[str, Any]]:
         """Take in what is there; returns what was under way."""
@@ -107,10 +112,9 @@ class Journal:
                 pending[known] = line
                 continue
             pending.pop(known, None)
+            self.spent.append(line)
             if line["event"] == "answered":
                 self.answers[known] = line
-            else:
-                self.failed.append(line)
         return [*unsettled, *pending.values()]
 
     def _mend(self, tail: bytes, start: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
@@ -69,13 +70,20 @@ class Server(_Options):
             parts = urlsplit(str(self.base_url))
             usable = parts.scheme in ("http", "https") and bool(parts.hostname)
             named = parts.username is not None or parts.password is not None
+            asking = bool(parts.query or parts.fragment)
         except ValueError:
-            usable = named = False
+            usable = named = asking = False
         if named:
             raise ConfigError(
                 "the address holds a password, which the run's record would keep",
                 where="server.base_url",
                 hint="put it in an environment variable and name that: server.key_variable=NAME",
+            )
+        if asking:
+            raise ConfigError(
+                "the address has a part after ? or #, which may be a key and would be written down",
+                where="server.base_url",
+                hint="give the address up to /v1 alone; the key goes by server.key_variable=NAME",
             )
         if not usable:
             raise ConfigError(
@@ -156,11 +164,18 @@ class Question(_Options):
         _whole("question.quality", self.quality, 1)
         _among("question.format", self.format, _FORMATS)
         _among("question.limit_name", self.limit_name, _LIMIT_NAMES)
-        taken = [name for name in (*_OURS, self.limit_name) if name in (self.extra or {})]
+        # Another limit than ours would be what an answer costs, unknown to the budget.
+        taken = [name for name in (*_OURS, *_LIMIT_NAMES) if name in (self.extra or {})]
         if taken:
             raise ConfigError(
                 f"{', '.join(taken)} cannot be set there", where="question.extra", hint="see --help"
             )
+        try:
+            json.dumps(dict(self.extra or {}), allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(
+                f"further fields cannot be sent: {error}", where="question.extra"
+            ) from error
 
     def wording(self, classes: Sequence[str]) -> str:
         """The question with the names of the expressions in it."""

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,7 +19,10 @@ from PIL import Image
 
 from fer_lab.asking.options import Question
 
-_SHOWN = 300
+# What a gateway says that has lost an answer, which may have been given and billed.
+_LOST = (408, 502, 504, 522, 524)
+# Codes of errors by which servers say that an image or a question is not allowed.
+_NOT_ALLOWED = ("content_filter", "content_policy_violation", "moderation", "flagged")
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ class Reply:
         refused: whether the server marks it as a refusal.
         whole: whether it ended by itself.
         input_tokens: of the question; None where the server does not say.
-        output_tokens: of the answer; likewise.
+        output_tokens: of the answer, what it thought included; likewise.
         model: which the server says answered.
     """
 
@@ -39,7 +43,7 @@ class Reply:
     whole: bool
     input_tokens: int | None
     output_tokens: int | None
-    model: str | None
+    model: str | None = None
 
 
 @dataclass(frozen=True)
@@ -109,10 +113,15 @@ def question_key(
 
     Pixels, not the file they are sent as: another version of the encoder asks nothing new.
     """
-    encoding = [question.format, question.quality if question.format == "jpeg" else None]
-    body = request_body(model, question, classes, "")
-    said = json.dumps([body, encoding, list(image.shape)], sort_keys=True)
-    return hashlib.sha256(said.encode() + np.ascontiguousarray(image).tobytes()).hexdigest()
+    said = _all_but_pixels(model, question, classes, image)
+    return hashlib.sha256(said + np.ascontiguousarray(image).tobytes()).hexdigest()
+
+
+def wording_key(
+    model: str, question: Question, classes: Sequence[str], image: NDArray[np.uint8]
+) -> str:
+    """What questions have in common that cost about the same: all but the pixels' values."""
+    return hashlib.sha256(_all_but_pixels(model, question, classes, image)).hexdigest()[:16]
 
 
 def read_response(status: int, headers: Mapping[str, str], content: bytes) -> Reply | Failure:
@@ -125,13 +134,28 @@ def read_response(status: int, headers: Mapping[str, str], content: bytes) -> Re
     """
     if status == 200:
         return _reply(content)
-    said = _error(content)
+    code, said = _error(content)
+    if status in (400, 403, 422) and any(word in code for word in _NOT_ALLOWED):
+        # Servers differ in whether they charge for it: counted with the most it may cost.
+        return Reply(said, refused=True, whole=True, input_tokens=None, output_tokens=None)
     reason = f"HTTP {status}{': ' if said else ''}{said}"
-    if status in (401, 402, 403, 404) or "insufficient_quota" in said:
+    if 300 <= status < 400:
+        to = headers.get("location", "elsewhere")
+        return Failure(f"{reason}: the address leads to {to}", final=True)
+    if status in (401, 402, 403, 404, 405) or "insufficient_quota" in said:
         return Failure(reason, final=True)
     if status in (408, 409, 425, 429) or status >= 500:
-        return Failure(reason, again=True, wait=_wait(headers.get("retry-after")))
+        wait = _wait(headers.get("retry-after"))
+        return Failure(reason, again=True, wait=wait, billed=status in _LOST)
     return Failure(reason)
+
+
+def _all_but_pixels(
+    model: str, question: Question, classes: Sequence[str], image: NDArray[np.uint8]
+) -> bytes:
+    encoding = [question.format, question.quality if question.format == "jpeg" else None]
+    body = request_body(model, question, classes, "")
+    return json.dumps([body, encoding, list(image.shape)], sort_keys=True).encode()
 
 
 def _reply(content: bytes) -> Reply | Failure:
@@ -143,17 +167,23 @@ def _reply(content: bytes) -> Reply | Failure:
         usage = body.get("usage")
         text = _text(message.get("content"))
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        return Failure("a response that is not of the chat protocol", again=True, billed=True)
+        said = _error(content)[1] if b'"error"' in content else ""
+        reason = f"a response that is not of the chat protocol{': ' if said else ''}{said}"
+        return Failure(reason, again=True, billed=True)
     counts = usage if isinstance(usage, dict) else {}
     refusal = message.get("refusal")
     ended = choice.get("finish_reason")
     model = body.get("model")
+    asked, answered = _count(counts.get("prompt_tokens")), _count(counts.get("completion_tokens"))
+    total = _count(counts.get("total_tokens"))
+    if asked is not None and answered is not None and total is not None:
+        answered = max(answered, total - asked)  # some servers count thoughts in the total alone
     return Reply(
         text=_sound(text or (refusal if isinstance(refusal, str) else "")),
         refused=bool(refusal) or ended == "content_filter",
         whole=ended != "length",
-        input_tokens=_count(counts.get("prompt_tokens")),
-        output_tokens=_count(counts.get("completion_tokens")),
+        input_tokens=asked,
+        output_tokens=answered,
         model=_sound(model) if isinstance(model, str) else None,
     )
 
@@ -164,13 +194,17 @@ def _sound(text: str) -> str:
 
 
 def _text(content: object) -> str:
-    """The words of a message: a text, a list of parts, or nothing."""
+    """The words of a message: a text, a list of parts, or nothing.
+
+    What a model thinks is another field of the message, or a part of another type: no answer.
+    """
     if content is None:
         return ""
     if isinstance(content, str):
         return content
     if isinstance(content, list):
-        return "".join(str(part.get("text") or "") for part in content)
+        said = [p.get("text") for p in content if p.get("type", "text") in ("text", "output_text")]
+        return "".join(text for text in said if isinstance(text, str))
     raise TypeError
 
 
@@ -180,33 +214,37 @@ def _count(value: object) -> int | None:
     return None
 
 
-def _error(content: bytes) -> str:
-    """What a server says went wrong, in a line."""
+def _error(content: bytes) -> tuple[str, str]:
+    """What a server says went wrong: its code in lower case, and all of it in a line."""
+    code = ""
     try:
         body = json.loads(content)
         error = body.get("error", body)
         if isinstance(error, dict):
             words = [str(error[name]) for name in ("code", "message") if error.get(name)]
             said = ", ".join(words) or str(body.get("detail", ""))
+            code = " ".join(str(error.get(name, "")) for name in ("code", "type")).lower()
         else:
             said = str(error)
     except (ValueError, AttributeError, RecursionError):
         said = content.decode(errors="replace")
-    line = " ".join("".join(c if c.isprintable() else " " for c in said).split())
-    return line if len(line) <= _SHOWN else f"{line[:_SHOWN]} …"
+    printable = "".join(c if c.isprintable() else " " for c in said)
+    return code, " ".join(printable.split())
 
 
 def _wait(value: str | None) -> float | None:
-    """The seconds of a ``Retry-After``, a number or a date."""
+    """The seconds of a ``Retry-After``, a number or a date; None for anything else."""
     if value is None:
         return None
     try:
-        return max(0.0, min(float(value), 1e9))
+        seconds = float(value)
     except ValueError:
         pass
+    else:
+        return None if math.isnan(seconds) else max(0.0, min(seconds, 1e9))
     try:
         moment = parsedate_to_datetime(value)
-    except ValueError:
+        zoned = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return max(0.0, (zoned - datetime.now(UTC)).total_seconds())
+    except (ValueError, OverflowError):
         return None
-    zoned = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(0.0, (zoned - datetime.now(UTC)).total_seconds())

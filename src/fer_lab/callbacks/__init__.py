@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from fer_lab.callbacks.averaging import WeightAverage
 from fer_lab.callbacks.choice import BestCheckpoint, Patience
+from fer_lab.callbacks.compilation import Compilation
 from fer_lab.callbacks.explanations import Explanations
 from fer_lab.callbacks.fairness import FairnessAudit
 from fer_lab.callbacks.history import History
@@ -14,6 +16,7 @@ from fer_lab.callbacks.throughput import Throughput
 
 __all__ = [
     "BestCheckpoint",
+    "Compilation",
     "EpochSeed",
     "Explanations",
     "FairnessAudit",
@@ -23,4 +26,5 @@ __all__ = [
     "PredictionWriter",
     "Progress",
     "Throughput",
+    "WeightAverage",
 ]

@@ -67,6 +67,8 @@ _LONGEST_TEXT = 10_000  # characters; what is said at such length is no answer
 _REACH = 5  # words between a negation and what it denies
 _TOKEN = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?|[.,;:!?\n]")
 _THOUGHT = re.compile(r"<(think|thinking|reasoning)>.*?(?:</\1>|\Z)", re.DOTALL)
+# Some servers leave out the tag that begins a thought.
+_THOUGHT_BEFORE = re.compile(r"\A.*</(?:think|thinking|reasoning)>", re.DOTALL)
 _FENCE = re.compile(r"```(?:json)?\s*(.*?)```", re.DOTALL)
 _BRACES = re.compile(r"\{.*\}", re.DOTALL)
 _UNSURE = re.compile(
@@ -120,7 +122,7 @@ def parse_answer(text: str, classes: Sequence[str] = EXPRESSIONS, *, whole: bool
     """
     clean = _normal(text)
     if not clean:
-        return Answer(None, "unparseable", "empty")
+        return Answer(None, "unparseable", "empty" if whole else "cut off")
     if len(clean) > _LONGEST_TEXT:
         return Answer(None, "unparseable", "too long")
     value = _json(clean)
@@ -157,7 +159,8 @@ def _chosen(named: set[str], classes: Sequence[str], none: str) -> Answer:
 def _normal(text: str) -> str:
     """Lower case, plain quotes, no Markdown, no thinking aloud."""
     plain = unicodedata.normalize("NFKC", text).replace("’", "'").lower()
-    return re.sub(r"[*#>]", " ", _THOUGHT.sub(" ", plain)).strip()
+    said = _THOUGHT_BEFORE.sub(" ", _THOUGHT.sub(" ", plain))
+    return re.sub(r"[*#>]", " ", said).strip()
 
 
 def _json(text: str) -> Any:

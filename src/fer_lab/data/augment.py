@@ -1,34 +1,48 @@
-"""Random changes of a training batch, made at once on the batch's device.
+"""Changes of a training batch, made at once on the batch's device.
 
 Draws depend on (seed, epoch, sample) alone, so an image changes in the same way whatever batch,
-worker, rank or resumed run it comes in.
+worker, rank or resumed run it comes in; only the second face of a mixed one depends on the batch.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from functools import cache
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
-import torch.nn.functional as F  # noqa: N812 (the field's name for it)
 from torch import Tensor
 
+from fer_lab.data.erasing import erased
+from fer_lab.data.expansion import Expansion
+from fer_lab.data.mixing import mixed
+from fer_lab.data.motions import mirror, warp
 from fer_lab.data.randomness import uniform
-from fer_lab.data.vocabulary import LANDMARK_FLIP, REGION_FLIP
-from fer_lab.errors import ConfigError
+from fer_lab.errors import ConfigError, near_miss
 
 if TYPE_CHECKING:
     from fer_lab.data.dataset import Batch
 
 _DRAWS: Final = 8
 
+# Largest value of each strength; 1 where it is not named.
+_LARGEST: Final = {
+    "rotation": 180.0,
+    "zoom": 0.99,
+    "shift": 0.99,
+    "gamma": math.inf,
+    "mixup": math.inf,
+    "cutmix": math.inf,
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Augment:
-    """Flip, rotation, zoom, shift, brightness, contrast and gamma, each by its strength.
+    """What is done to training images, in this order, each by its strength.
+
+    Every variant of an expansion, then flip, rotation, zoom and shift, then gamma, contrast and
+    brightness, then erasing, then mixing.
 
     Attributes:
         flip: probability of mirroring, in [0, 1]; regions and landmarks of the left and the right
@@ -39,6 +53,15 @@ class Augment:
         brightness: largest value added, in [0, 1].
         contrast: largest change of the distances to the image's mean, in [0, 1].
         gamma: exponents reach from ``1 / (1 + gamma)`` to ``1 + gamma``.
+        erasing: probability of a box of noise, in [0, 1], see
+            :func:`~fer_lab.data.erasing.erased`. Regions and landmarks stay: they say where the
+            parts of the face are, seen or not.
+        mixup: a of Beta(a, a), from which the share of a second, blended face is drawn; 0 blends
+            none. See :func:`~fer_lab.data.mixing.mixed`.
+        cutmix: the same for a box cut out of a second face.
+        mix_probability: of an image to get a second face, where there are mixup or cutmix.
+        cutmix_probability: of a box, where there are both.
+        expand: variants of an image, all of which an epoch goes over.
 
     Raises:
         ConfigError: when a strength is outside its range.
@@ -53,20 +76,25 @@ class Augment:
     brightness: float = 0.0
     contrast: float = 0.0
     gamma: float = 0.0
+    erasing: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    mix_probability: float = 1.0
+    cutmix_probability: float = 0.5
+    expand: Expansion = field(default_factory=Expansion)
 
     def __post_init__(self) -> None:
-        largest = {"rotation": 180.0, "zoom": 0.99, "shift": 0.99, "gamma": math.inf}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if not 0 <= value <= largest.get(field.name, 1.0):
+        for name, value in self._strengths().items():
+            largest = _LARGEST.get(name, 1.0)
+            if not 0 <= value <= largest or math.isinf(value):
                 raise ConfigError(
-                    f"augment.{field.name}={value} is outside 0 to {largest.get(field.name, 1.0)}",
+                    f"augment.{name}={value} is outside 0 to {largest}",
                     where="augment",
                     hint="0 turns a change off; augment=none turns all of them off",
                 )
 
     @classmethod
-    def of(cls, options: Augment | Mapping[str, float] | None) -> Augment:
+    def of(cls, options: Augment | Mapping[str, Any] | None) -> Augment:
         """An augmentation from itself, its options, or None for none.
 
         Raises:
@@ -74,77 +102,90 @@ class Augment:
         """
         if isinstance(options, Augment):
             return options
-        known = [field.name for field in fields(cls)]
-        unknown = [name for name in options or {} if name not in known]
-        if unknown:
-            raise ConfigError(
-                f"unknown augmentation: {', '.join(unknown)}",
-                where="augment",
-                hint=f"choose from {', '.join(known)}",
-            )
-        return cls(**{name: float(value or 0) for name, value in (options or {}).items()})
+        known = [each.name for each in fields(cls)]
+        found: dict[str, Any] = {}
+        for name, value in (options or {}).items():
+            if name not in known:
+                near = near_miss(name, known)
+                raise ConfigError(
+                    f"unknown augmentation: {name}" + (f"; did you mean {near}?" if near else ""),
+                    where="augment",
+                    hint=f"choose from {', '.join(known)}",
+                )
+            if name == "expand":
+                found[name] = Expansion.of(value)
+            elif value is not None:
+                found[name] = _number(name, value)
+        return cls(**found)
+
+    def _strengths(self) -> dict[str, float]:
+        names = [each.name for each in fields(self) if each.name != "expand"]
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def mixing(self) -> bool:
+        """Whether images get a second face."""
+        return bool((self.mixup or self.cutmix) and self.mix_probability)
 
     @property
     def active(self) -> bool:
         """Whether anything is changed at all."""
-        return any(getattr(self, field.name) for field in fields(self))
+        probabilities = ("mix_probability", "cutmix_probability")
+        changes = [value for name, value in self._strengths().items() if name not in probabilities]
+        return any(changes) or self.expand.active
 
     def __call__(self, batch: Batch, *, seed: int, epoch: int) -> Batch:
         """A batch with changed ``image`` and, where it has them, ``regions`` and ``landmarks``.
 
         Args:
-            batch: ``image`` float32 ``[B, 3, H, W]`` in [0, 1] with H = W, ``index`` ``[B]``.
+            batch: ``image`` float32 ``[B, 3, H, W]`` in [0, 1] with H = W, ``index`` ``[B]``;
+                ``variant`` ``[B]`` where the training set is expanded.
             seed: the run's seed.
             epoch: number of the epoch.
 
         Returns:
-            A new batch over the same other tensors; the given one where nothing is active.
+            A new batch over the same other tensors, with a second label where images are mixed;
+            the given one where nothing is active.
         """
         if not self.active:
             return batch
-        draws = uniform(seed, epoch, batch["index"], _DRAWS)
-        flipped = draws[:, 0] < self.flip
-        signed = (draws[:, 1:] * 2 - 1).unbind(1)
-        changed = batch.copy()
-        if self.rotation or self.zoom or self.shift:
-            self._warp(changed, flipped, signed)
-        elif self.flip:
-            _mirror(changed, flipped)
-        changed["image"] = self._colour(changed["image"], signed)
+        key = self.expand.keys(batch)
+        changed = self.expand(batch).copy()
+        self._change(changed, key, seed, epoch)
+        if self.erasing:
+            changed["image"] = erased(
+                changed["image"], key, probability=self.erasing, seed=seed, epoch=epoch
+            )
+        if self.mixing:
+            changed = mixed(
+                changed,
+                key,
+                mixup=self.mixup,
+                cutmix=self.cutmix,
+                probability=self.mix_probability,
+                cutmix_probability=self.cutmix_probability,
+                seed=seed,
+                epoch=epoch,
+            )
         return changed
 
-    def _warp(self, batch: Batch, flipped: Tensor, signed: tuple[Tensor, ...]) -> None:
-        """Mirror, rotate, zoom and shift by one sampling of the images."""
-        angle = signed[0] * math.radians(self.rotation)
-        scale = 1 + signed[1] * self.zoom
-        cosine, sine = torch.cos(angle) * scale, torch.sin(angle) * scale
-        shift = torch.stack(signed[2:4], dim=1) * (2 * self.shift)
-        mirror = 1 - 2 * flipped.to(cosine)
-        # Where an output place is found in the input, both in [-1, 1]: of the place's x, its y.
-        of_x = torch.stack([mirror * cosine, sine], dim=1)
-        of_y = torch.stack([-mirror * sine, cosine], dim=1)
-        offset = torch.stack([mirror, torch.ones_like(mirror)], dim=1) * shift
-        image = batch["image"]
-        grid = _grid(of_x, of_y, offset, image.shape[-1])
-        batch["image"] = F.grid_sample(
-            image.contiguous(), grid, padding_mode="border", align_corners=False
-        )
-        if "regions" in batch:
-            regions = F.grid_sample(
-                batch["regions"][:, None].to(image.dtype),
-                grid,
-                mode="nearest",
-                padding_mode="border",
-                align_corners=False,
+    def _change(self, changed: Batch, key: Tensor, seed: int, epoch: int) -> None:
+        """Geometry and colours of each image, in place of those of the batch."""
+        draws = uniform(seed, epoch, key, _DRAWS)
+        flipped = draws[:, 0] < self.flip
+        signed = (draws[:, 1:] * 2 - 1).unbind(1)
+        if self.rotation or self.zoom or self.shift:
+            warp(
+                changed,
+                flipped,
+                signed,
+                rotation=self.rotation,
+                zoom=self.zoom,
+                shift=self.shift,
             )
-            batch["regions"] = _swap_regions(regions[:, 0].to(torch.uint8), flipped)
-        if "landmarks" in batch:
-            half = image.shape[-1] / 2
-            centred = (batch["landmarks"] + 0.5) / half - 1 - offset[:, None]
-            # The inverse of a scaled rotation (and mirror) is its transpose over scale².
-            of_both = torch.stack([of_x, of_y], dim=2) / (scale**2)[:, None, None]
-            points = (torch.bmm(centred, of_both) + 1) * half - 0.5
-            batch["landmarks"] = _swap_landmarks(points, flipped)
+        elif self.flip:
+            mirror(changed, flipped)
+        changed["image"] = self._colour(changed["image"], signed)
 
     def _colour(self, image: Tensor, signed: tuple[Tensor, ...]) -> Tensor:
         """Gamma, then contrast about each image's mean and brightness; channels last in memory.
@@ -164,48 +205,9 @@ class Augment:
         return image
 
 
-def _grid(of_x: Tensor, of_y: Tensor, offset: Tensor, size: int) -> Tensor:
-    """Sampling places ``[B, size, size, 2]``, as ``affine_grid`` at half its cost."""
-    centres = (torch.arange(size, device=of_x.device, dtype=of_x.dtype) + 0.5) * (2 / size) - 1
-    along = centres[None, :, None] * of_x[:, None, :]
-    down = centres[None, :, None] * of_y[:, None, :] + offset[:, None, :]
-    return along[:, None, :, :] + down[:, :, None, :]
-
-
-def _mirror(batch: Batch, flipped: Tensor) -> None:
-    """Mirror without interpolation."""
-    image = batch["image"]
-    batch["image"] = torch.where(flipped[:, None, None, None], image.flip(-1), image)
-    if "regions" in batch:
-        regions = batch["regions"]
-        mirrored = torch.where(flipped[:, None, None], regions.flip(-1), regions)
-        batch["regions"] = _swap_regions(mirrored, flipped)
-    if "landmarks" in batch:
-        across, down = batch["landmarks"].unbind(-1)
-        across = torch.where(flipped[:, None], image.shape[-1] - 1 - across, across)
-        batch["landmarks"] = _swap_landmarks(torch.stack([across, down], dim=-1), flipped)
-
-
-def _swap_regions(regions: Tensor, flipped: Tensor) -> Tensor:
-    """Left regions become right ones where an image was mirrored."""
-    swap, _ = _orders(regions.device)
-    swapped = swap.index_select(0, regions.flatten().int()).view_as(regions)
-    return torch.where(flipped[:, None, None], swapped, regions)
-
-
-def _swap_landmarks(points: Tensor, flipped: Tensor) -> Tensor:
-    """Bring mirrored points back into the common order."""
-    _, order = _orders(points.device)
-    return torch.where(flipped[:, None, None], points[:, order], points)
-
-
-@cache
-def _orders(device: torch.device) -> tuple[Tensor, Tensor]:
-    """The mirrored regions and landmarks, copied to a device once: a copy a batch would wait."""
-    return (
-        # Beyond the regions stand values of no region, which stay what they are.
-        torch.tensor(
-            [*REGION_FLIP, *range(len(REGION_FLIP), 256)], dtype=torch.uint8, device=device
-        ),
-        torch.tensor(LANDMARK_FLIP, device=device),
-    )
+def _number(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ConfigError(
+            f"augment.{name}={value} is no number", where="augment", hint=f"augment.{name}=0"
+        )
+    return float(value)

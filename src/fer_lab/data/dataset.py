@@ -25,23 +25,32 @@ class Batch(TypedDict):
         label: int64 ``[B]``, index in the datamodule's ``classes``.
         group: by attribute, int64 ``[B]``, index in the datamodule's ``groups``, -1 for unknown.
         index: int64 ``[B]``, row of the datamodule's manifest.
+        variant: int64 ``[B]``, in training on an expanded set: which variant of the row's image.
         monitored: bool ``[B]``, whether the row is among those the model learns from and is
             chosen by (``split.where``).
         regions: uint8 ``[B, H, W]``, index in ``vocabulary.REGIONS``.
         landmarks: float32 ``[B, 68, 2]``, x and y in pixels; NaN where a face has none.
         intensity: float32 ``[B]``, NaN where it is not known.
         weight: float32 ``[B]``, of a sample in the loss.
+        second_label: int64 ``[B]``, in training on mixed images: label of the second face. All
+            other entries are of the first one, which has at least half of the image.
+        second_share: float32 ``[B]``, share of the second face, in [0, 0.5].
+        second_weight: float32 ``[B]``, weight of the sample that the second face comes from.
     """
 
     image: Tensor
     label: Tensor
     group: dict[str, Tensor]
     index: Tensor
+    variant: NotRequired[Tensor]
     monitored: Tensor
     regions: NotRequired[Tensor]
     landmarks: NotRequired[Tensor]
     intensity: NotRequired[Tensor]
     weight: NotRequired[Tensor]
+    second_label: NotRequired[Tensor]
+    second_share: NotRequired[Tensor]
+    second_weight: NotRequired[Tensor]
 
 
 class FaceDataset(Dataset[Batch]):
@@ -57,6 +66,8 @@ class FaceDataset(Dataset[Batch]):
         attributes: whose groups go into ``group``.
         in_split: truth values by row, what ``monitored`` says.
         annotated: whether ``regions`` and ``landmarks`` are part of the batches.
+        variants: how many variants each row has in an expanded training set; indices are then
+            visits, ``row · variants + variant``, and batches say the ``variant``.
     """
 
     def __init__(
@@ -68,9 +79,11 @@ class FaceDataset(Dataset[Batch]):
         attributes: Sequence[str],
         in_split: NDArray[np.bool_],
         annotated: bool = True,
+        variants: int | None = None,
     ) -> None:
         self.images = images
         self.annotated = annotated
+        self.variants = variants
         self.label = _codes(manifest["label"], classes)
         self.group = {
             name: _codes(manifest[attribute_column(manifest, name)], group_values(manifest, name))
@@ -84,7 +97,7 @@ class FaceDataset(Dataset[Batch]):
         }
 
     def __len__(self) -> int:
-        return len(self.label)
+        return len(self.label) * (self.variants or 1)
 
     def __getitem__(self, index: int) -> Batch:
         """One sample."""
@@ -97,7 +110,8 @@ class FaceDataset(Dataset[Batch]):
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         """A batch of samples, in the order of ``indices``."""
-        index = torch.as_tensor(indices, dtype=torch.int64)
+        visit = torch.as_tensor(indices, dtype=torch.int64)
+        index = visit if self.variants is None else visit // self.variants
         pixels = self.images.read(index.numpy())
         batch: Batch = {
             "image": torch.from_numpy(pixels.image).permute(0, 3, 1, 2),
@@ -106,6 +120,8 @@ class FaceDataset(Dataset[Batch]):
             "index": index,
             "monitored": self.monitored[index],
         }
+        if self.variants is not None:
+            batch["variant"] = visit % self.variants
         if "intensity" in self.numbers:
             batch["intensity"] = self.numbers["intensity"][index]
         if "weight" in self.numbers:

@@ -116,7 +116,7 @@ class FaceDataModule(LightningDataModule):
         batch_size: int = 64,
         eval_batch_size: int | None = None,
         num_workers: int | Literal["auto"] = "auto",
-        augment: Augment | Mapping[str, float] | None = None,
+        augment: Augment | Mapping[str, Any] | None = None,
         cache: Cache = "none",
         cache_dir: str | os.PathLike[str] | None = None,
         seed: int = 1,
@@ -145,6 +145,7 @@ class FaceDataModule(LightningDataModule):
                 raise ConfigError(f"{name}={getattr(self, name)} is below 1", where=f"data.{name}")
         self.num_workers = num_workers
         self.augment = Augment.of(plain(augment))
+        self.augment.expand.refuse_shifts_beyond(image_size)
         if cache not in ("none", "packed"):
             raise ConfigError(f"no cache {cache!r}", where="data.cache", hint="none or packed")
         self.cache = cache
@@ -179,14 +180,24 @@ class FaceDataModule(LightningDataModule):
             _log.info("%s", note)
         for warning in self.warnings:
             _log.warning("%s", warning)
+        if self.augment.expand.active:
+            variants = self.augment.expand.count
+            _log.info(
+                "each training image comes in %s variants: %s in an epoch",
+                variants,
+                f"{len(self.train_rows) * variants:,}",
+            )
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Shuffled batches of the rows to learn from."""
-        rows = self._existing("train", self.train_rows)
-        sampler = EpochSampler(rows, self.seed, *Place.of(self.trainer), shuffle=True)
+        """Shuffled batches of the rows to learn from, each in every variant of an expansion."""
+        rows, expand = self._existing("train", self.train_rows), self.augment.expand
+        visits = expand.visits(rows) if expand.active else rows
+        sampler = EpochSampler(visits, self.seed, *Place.of(self.trainer), shuffle=True)
         # Batch norm cannot train on one sample; another one is left out each epoch.
         single = len(sampler) > self.batch_size and len(sampler) % self.batch_size == 1
-        dataset = self._dataset(annotated=self.annotated_training)
+        dataset = self._dataset(
+            annotated=self.annotated_training, variants=expand.count if expand.active else None
+        )
         return self._loader(dataset, sampler, self.batch_size, drop_last=single)
 
     def val_dataloader(self) -> DataLoader[Batch]:
@@ -249,7 +260,7 @@ class FaceDataModule(LightningDataModule):
             )
         return self._loaded
 
-    def _dataset(self, *, annotated: bool) -> FaceDataset:
+    def _dataset(self, *, annotated: bool, variants: int | None = None) -> FaceDataset:
         loaded = self._load()
         return FaceDataset(
             self.manifest,
@@ -258,6 +269,7 @@ class FaceDataModule(LightningDataModule):
             attributes=tuple(self.groups),
             in_split=loaded.selection.monitored,
             annotated=annotated,
+            variants=variants,
         )
 
     def _existing(self, name: str, rows: Rows) -> Rows:

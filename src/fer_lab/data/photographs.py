@@ -28,6 +28,7 @@ from fer_lab.errors import DataError
 SUFFIXES: Final = (*IMAGE_SUFFIXES, ".jpe", ".jfif", ".ppm", ".pgm", ".pbm", ".pnm")
 BOX: Final = ("left", "top", "right", "bottom")
 
+CLOSED: Final = "folder that cannot be listed"
 NO_TEXT: Final = "file name that is no Unicode text"
 NO_BOX: Final = "no box"
 NO_AREA: Final = "box without area"
@@ -48,7 +49,8 @@ class Photographs:
         frame: ``id`` (the path below the folder that was given) and ``path`` (absolute); with
             boxes one row a box, its :data:`BOX` in pixels of the upright photograph and ``box``,
             the row of the array beside the table.
-        aside: ``id``, ``path`` and ``reason`` of those that are not looked at.
+        aside: ``id``, ``path`` and ``reason`` of those that are not looked at, and of folders that
+            cannot be looked into.
         others: number of files that are no images by their name, by suffix.
         unmatched: number of boxes that are of none of the photographs.
     """
@@ -85,13 +87,19 @@ def find_photographs(given: Sequence[str]) -> Photographs:
         DataError: for something that is not there, or when there is no image in it.
     """
     found: dict[str, str] = {}
+    closed: dict[str, str] = {}
     others: Counter[str] = Counter()
     for each in given:
         place = Path(each).expanduser()
         if not os.path.exists(place):  # noqa: PTH110 (Path.exists raises for some paths)
             raise DataError("there is no such file or folder", where=place.absolute())
-        names = files_below(place, ("",)) if place.is_dir() else [place.name]
         parent = place if place.is_dir() else place.parent
+
+        def shut(error: OSError, root: Path = parent) -> None:
+            path = os.path.abspath(error.filename)  # noqa: PTH100
+            closed[path] = os.path.relpath(path, root if len(given) == 1 else Path.cwd())
+
+        names = files_below(place, ("",), shut) if place.is_dir() else [place.name]
         for name in names:
             if place.is_dir() and not name.lower().endswith(SUFFIXES):
                 others[Path(name).suffix.lower() or "without a suffix"] += 1
@@ -100,8 +108,11 @@ def find_photographs(given: Sequence[str]) -> Photographs:
             found.setdefault(path, name if len(given) == 1 else (parent / name).as_posix())
     if not found:
         counts = ", ".join(f"{suffix} {count:,}" for suffix, count in others.most_common(5))
+        said = "there is no image in it" if counts or closed else "it is empty"
+        said += f"; other files: {counts}" if counts else ""
+        said += f"; folders that cannot be listed: {len(closed):,}" if closed else ""
         raise DataError(
-            f"there is no image in it; other files: {counts}" if counts else "it is empty",
+            said,
             where=", ".join(str(Path(each).expanduser().absolute()) for each in given),
             hint=f"images end in {', '.join(SUFFIXES)}; formats: {', '.join(FORMATS)}",
         )
@@ -112,7 +123,14 @@ def find_photographs(given: Sequence[str]) -> Photographs:
         }
     )
     readable = np.array([_text(path) == path for path in found], dtype=bool)
-    aside = table[~readable].assign(reason=NO_TEXT).reset_index(drop=True)
+    shut_off = pd.DataFrame(
+        {"id": [_text(name) for name in closed.values()], "path": [_text(path) for path in closed]},
+        dtype="str",
+    )
+    aside = pd.concat(
+        [table[~readable].assign(reason=NO_TEXT), shut_off.assign(reason=CLOSED)],
+        ignore_index=True,
+    )
     return Photographs(table[readable].reset_index(drop=True), aside, dict(others.most_common()))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 import numpy as np
 import torch
@@ -10,6 +11,9 @@ from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
 from fer_lab.data.randomness import combine
+
+# Rows turned into Python numbers at a time: an expanded set has millions.
+_AT_ONCE: Final = 1 << 16
 
 
 class EpochSampler(Sampler[int]):
@@ -22,7 +26,7 @@ class EpochSampler(Sampler[int]):
     Lightning calls :meth:`set_epoch` before each epoch.
 
     Args:
-        rows: manifest rows, ``[N]``.
+        rows: manifest rows, ``[N]``; in an expanded training set each in every variant.
         seed: the run's seed.
         epoch: the epoch to begin with.
         rank: number of this process.
@@ -70,7 +74,8 @@ class EpochSampler(Sampler[int]):
             rows = rows[places % len(rows)]
         else:
             rows = rows[self.rank :: self.world]
-        return iter(rows[self.skip :].tolist())
+        for start in range(self.skip, len(rows), _AT_ONCE):
+            yield from rows[start : start + _AT_ONCE].tolist()
 
     def __len__(self) -> int:
         return max(self._share() - self.skip, 0)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
-from fer_lab.losses.classification import cross_entropy, sample_cross_entropy
+from fer_lab.losses.classification import (
+    cross_entropy,
+    mixed_cross_entropy,
+    sample_cross_entropy,
+)
 
-__all__ = ["cross_entropy", "sample_cross_entropy"]
+__all__ = ["cross_entropy", "mixed_cross_entropy", "sample_cross_entropy"]

@@ -47,3 +47,39 @@ def cross_entropy(
     losses = sample_cross_entropy(logits, label, label_smoothing=label_smoothing)
     total = weight.sum().clamp_min(torch.finfo(losses.dtype).tiny)
     return (losses * weight).sum() / total
+
+
+def mixed_cross_entropy(
+    logits: Tensor,
+    label: Tensor,
+    second_label: Tensor,
+    second_share: Tensor,
+    weights: tuple[Tensor, Tensor] | None = None,
+    *,
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """Mean cross-entropy of images with two faces, each label by the share of its face.
+
+    With shares 1 - s and s and weights w and v the mean is
+    ``Σ ((1 - s)·w·l + s·v·l₂) / Σ ((1 - s)·w + s·v)``: a face carries its own weight into the image
+    that it is mixed into, so that a group counts as much as without mixing.
+
+    Args:
+        logits: ``[B, C]``.
+        label: class indices of the first faces, int64 ``[B]``.
+        second_label: those of the second ones, int64 ``[B]``.
+        second_share: share of the second faces in their images, in [0, 1], ``[B]``.
+        weights: of the first and of the second faces' samples, not negative, ``[B]`` each; all
+            equal when None.
+        label_smoothing: share of either target spread over all classes, in [0, 1).
+
+    Returns:
+        A scalar.
+
+    Source: Zhang et al. 2018, Eq. 2; Yun et al. 2019, Eq. 1. Weights are ours.
+    """
+    shares = torch.cat([1 - second_share, second_share])
+    if weights is not None:
+        shares = shares * torch.cat(weights)
+    labels = torch.cat([label, second_label])
+    return cross_entropy(logits.repeat(2, 1), labels, shares, label_smoothing=label_smoothing)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fer_lab.models.ceprompt import CEPrompt
     from fer_lab.models.classifier import Classifier
     from fer_lab.models.clip import CLIPB16, CLIPZeroShot
     from fer_lab.models.convnets import (
@@ -28,6 +29,7 @@ __all__ = [
     "VGG16",
     "VGG16BN",
     "BaselineCNN",
+    "CEPrompt",
     "CLIPZeroShot",
     "Classifier",
     "EfficientNetB0",
@@ -44,6 +46,7 @@ __all__ = [
 _HOMES = {
     "POSTER": "fer_lab.models.poster",
     "BaselineCNN": "fer_lab.models.convnets",
+    "CEPrompt": "fer_lab.models.ceprompt",
     "CLIPB16": "fer_lab.models.clip",
     "CLIPZeroShot": "fer_lab.models.clip",
     "Classifier": "fer_lab.models.classifier",

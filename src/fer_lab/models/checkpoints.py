@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import importlib
-import pickle
+import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from pytorch_lightning import LightningModule
+from torch import Tensor
 
-from fer_lab.errors import DataError
+from fer_lab.errors import ConfigError, DataError, FerLabError
+from fer_lab.models.weights import refuse_misfits, unreadable
 
 # Where a checkpoint names the class of its model.
 MODEL_CLASS = "model_class"
@@ -40,12 +43,33 @@ def load_checkpoint(path: Path, model_class: str | None = None) -> LightningModu
         model: LightningModule = found.load_from_checkpoint(
             path, map_location="cpu", weights_only=True, **initial
         )
-    except (TypeError, RuntimeError, LookupError) as error:
-        first = str(error).splitlines()[0]
+    except FerLabError:
+        raise
+    except Exception as error:  # classes fed with arbitrary options may raise anything
         raise DataError(
-            f"the checkpoint does not fit {found.__qualname__}: {first}", where=path
+            f"the checkpoint does not fit {found.__qualname__}: {_first_lines(error)}", where=path
         ) from error
     return model.eval()
+
+
+def check_resumable(path: Path, model: LightningModule) -> None:
+    """Look whether a training can go on from a checkpoint, before its trainer reads it.
+
+    Raises:
+        DataError: for a file that cannot be read, or holds other weights than ``model`` has; the
+            first names that differ are listed.
+    """
+    hint = (
+        "a training goes on from its checkpoints/last.ckpt alone; start anew, with "
+        "model.weights=<the run's checkpoints/best.ckpt> to begin where that stood"
+    )
+    content = _content(path, hint, mmap=True)
+    try:
+        refuse_misfits(
+            _tensors(content["state_dict"]), _tensors(model.state_dict()), where=path, hint=hint
+        )
+    except ConfigError as error:
+        raise DataError(error.what, where=path, hint=hint) from error
 
 
 def _class(path: Path, target: object) -> type[LightningModule]:
@@ -58,7 +82,7 @@ def _class(path: Path, target: object) -> type[LightningModule]:
     module, _, name = str(target).rpartition(".")
     try:
         found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
+    except Exception as error:  # of a name or of the module
         raise DataError(
             f"the checkpoint's model class {target} cannot be imported: {error}",
             where=path,
@@ -69,24 +93,39 @@ def _class(path: Path, target: object) -> type[LightningModule]:
     return found
 
 
-def _content(path: Path) -> dict[str, Any]:
+def _content(path: Path, hint: str = f"expected is {_EXPECTED}", **options: Any) -> dict[str, Any]:
     if not path.is_file():
-        raise DataError("there is no such checkpoint", where=path.absolute(), hint=_EXPECTED)
+        raise DataError("there is no such checkpoint", where=path.absolute(), hint=hint)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        first = str(error).strip().splitlines()[:1]
+        content = torch.load(path, map_location="cpu", weights_only=True, **options)
+    except Exception as error:  # a reader fed with arbitrary bytes may raise anything
         raise DataError(
-            f"{path.name} cannot be read as a checkpoint: "
-            f"{first[0] if first else type(error).__name__}",
+            f"{path.name} cannot be read as a checkpoint: {unreadable(error)}",
             where=path,
-            hint=_EXPECTED,
+            hint=hint,
         ) from error
     wanted = ("state_dict", "hyper_parameters")
     if not isinstance(content, dict) or any(name not in content for name in wanted):
         raise DataError(
             f"{path.name} holds no training of fer_lab: no {' and no '.join(wanted)}",
             where=path,
-            hint=f"expected is {_EXPECTED}; weights alone are loaded by model.weights=",
+            hint=f"{hint}; weights alone are loaded by model.weights=",
+        )
+    if not all(isinstance(content[name], Mapping) for name in wanted):
+        raise DataError(
+            f"{path.name} holds something else where weights and options belong",
+            where=path,
+            hint=hint,
         )
     return content
+
+
+def _tensors(state: Mapping[str, Any]) -> dict[str, Tensor]:
+    return {name: value for name, value in state.items() if isinstance(value, Tensor)}
+
+
+def _first_lines(error: Exception) -> str:
+    """What went wrong in a line: of weights that differ, the first names."""
+    first, *more = str(error).splitlines() or [type(error).__name__]
+    names = [textwrap.shorten(line, 160, placeholder=" …") for line in more[:3]]
+    return " ".join([first, *names]) if first.endswith(":") else first

@@ -5,22 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
-import pytorch_lightning as pl
 import torch
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor, nn
 
 from fer_lab.data.splitting.selection import plain
 from fer_lab.errors import ConfigError, TrainingDivergedError
-from fer_lab.losses import cross_entropy, sample_cross_entropy
+from fer_lab.losses import cross_entropy, mixed_cross_entropy, sample_cross_entropy
+from fer_lab.models.brief_gradients import BriefGradients
 from fer_lab.models.checkpoints import MODEL_CLASS
 from fer_lab.models.epoch_figures import EvaluationFigures, TrainingFigures, training_means
+from fer_lab.models.layer_groups import grouped
 from fer_lab.models.optimization import (
     build_optimizer,
-    build_scheduler,
+    build_schedules,
     check_optimizer,
     check_scheduler,
 )
+from fer_lab.models.plateaus import ExactPlateaus
+from fer_lab.models.running_statistics import share_running_statistics
 from fer_lab.models.sam import SAM
 from fer_lab.models.weights import load_file
 
@@ -34,7 +37,7 @@ LOOK_EVERY = 50
 MIN_GRID = 7
 
 
-class Classifier(pl.LightningModule):
+class Classifier(BriefGradients, ExactPlateaus):
     """Expression classifier over a backbone; subclasses say which one.
 
     A subclass states ``image_size``, ``mean``, ``std`` and ``attribution_method`` and defines
@@ -160,19 +163,18 @@ class Classifier(pl.LightningModule):
         # Convolutions on a CPU take half the time (evaluation) in this memory format.
         normalised = self.normalise(image).contiguous(memory_format=torch.channels_last)
         logits: Tensor = self.backbone(normalised)
-        return logits
+        # In mixed precision a network ends in 16 bits; nothing after it computes in so few.
+        return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
     def normalise(self, image: Tensor) -> Tensor:
         """Images in [0, 1] as the backbone takes them: minus ``mean``, over ``std``."""
         return torch.addcmul(self._shift, image, self._scale)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Loss of one batch; ``weight`` [B] is used where the batch carries it."""
+        """Loss of one batch; right of a mixed image is the label of its first, larger face."""
         image, label = batch["image"], batch["label"]
         logits = self(image)
-        loss = cross_entropy(
-            logits, label, batch.get("weight"), label_smoothing=self.label_smoothing
-        )
+        loss = self.training_loss(logits, batch)
         if self.second_pass:
             return loss
         figures = self._training_figures
@@ -188,6 +190,19 @@ class Classifier(pl.LightningModule):
             self.log("train/loss_step", figures.latest, prog_bar=True)
         return loss
 
+    def training_loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Mean cross-entropy ``[]`` of logits ``[B, C]``, by what the batch says of its samples.
+
+        ``weight`` and, of mixed images, the second face's label, share and weight are used where
+        the batch has them.
+        """
+        label, weight, smoothing = batch["label"], batch.get("weight"), self.label_smoothing
+        if "second_label" not in batch:
+            return cross_entropy(logits, label, weight, label_smoothing=smoothing)
+        second, share = batch["second_label"], batch["second_share"]
+        weights = None if weight is None else (weight, batch["second_weight"])
+        return mixed_cross_entropy(logits, label, second, share, weights, label_smoothing=smoothing)
+
     def on_train_epoch_start(self) -> None:
         """Begin new sums; not called when an epoch goes on from a checkpoint."""
         self._training_figures.reset(self.current_epoch)
@@ -197,6 +212,7 @@ class Classifier(pl.LightningModule):
         loss, accuracy = training_means(self._training_figures, self.trainer)
         self._training_figures.reset()
         self._log("train", loss, accuracy)
+        super().on_train_epoch_end()
 
     def validation_step(self, batch: Batch) -> dict[str, Tensor]:
         """``logits`` [B, C] and the ``loss`` [B] of each sample."""
@@ -214,6 +230,7 @@ class Classifier(pl.LightningModule):
         """Stop before a diverged model is audited."""
         if self.trainer.state.fn == TrainerFn.FITTING:
             self._training_figures.look()
+            share_running_statistics(self)
         self._evaluation_figures.reset()
 
     def on_validation_epoch_end(self) -> None:
@@ -238,13 +255,13 @@ class Classifier(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Optimizer and schedule as configured."""
-        optimizer = build_optimizer(self.parameters(), self.optimizer_options)
+        options = self.optimizer_options
+        if self.trainer.gradient_clip_val and "mixed" in str(self.trainer.precision):
+            options = {"fused": False, **options}  # Lightning clips for no other one then
+        optimizer = build_optimizer(*grouped(self, options))
         if isinstance(optimizer, SAM):
             optimizer.attach(self)
-        schedule = build_scheduler(optimizer, self.scheduler_options, self.trainer)
-        if schedule is None:
-            return optimizer
-        return {"optimizer": optimizer, "lr_scheduler": schedule}
+        return [optimizer], build_schedules(optimizer, self.scheduler_options, self.trainer)
 
     def setup(self, stage: str) -> None:  # noqa: ARG002 - Lightning names it
         """Compare the classes with those of the data, once both are known."""
@@ -272,11 +289,12 @@ class Classifier(pl.LightningModule):
 
     def _evaluate(self, batch: Batch, monitored: Tensor | None) -> dict[str, Tensor]:
         label = batch["label"]
-        logits = self(batch["image"])
+        # Without autocast: what is audited is what predict, export and the explanations compute.
+        with torch.autocast(self.device.type, enabled=False):
+            logits = self(batch["image"])
         loss = sample_cross_entropy(logits, label)
-        self._evaluation_figures.add(
-            loss=loss, correct=logits.argmax(1) == label, monitored=monitored
-        )
+        correct = logits.argmax(1) == label
+        self._evaluation_figures.add(loss=loss, correct=correct, monitored=monitored)
         return {"logits": logits, "loss": loss}
 
     def _log(self, stage: str, loss: Tensor, accuracy: Tensor) -> None:

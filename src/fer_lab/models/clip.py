@@ -11,8 +11,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from fer_lab.errors import ConfigError, near_miss
+from fer_lab.errors import ConfigError
 from fer_lab.models.classifier import Batch
+from fer_lab.models.clip_prompts import check_prompts, prompts_of, tokens_of
 from fer_lab.models.clip_tower import CLIPImageTower, TowerWithHead
 from fer_lab.models.clip_weights import load_towers, weights_file
 from fer_lab.models.freezing import PartlyFrozen, rest
@@ -20,15 +21,6 @@ from fer_lab.models.freezing import PartlyFrozen, rest
 log = logging.getLogger(__name__)
 
 TEMPLATES = ("a photo of a {expression} face",)
-
-# Adjectives for classes that are named by a noun; others stand in prompts as they are called.
-WORDS = {
-    "surprise": "surprised",
-    "fear": "fearful",
-    "disgust": "disgusted",
-    "anger": "angry",
-    "contempt": "contemptuous",
-}
 
 
 class CosineHead(nn.Module):
@@ -138,16 +130,15 @@ class CLIPZeroShot(CLIPImageTower):
         """
         self.quick_gelu = quick_gelu
         self.templates = (templates,) if isinstance(templates, str) else tuple(templates)
-        self.words = {**WORDS, **(words or {})}
-        self._check_prompts(words or {})
+        self.words = dict(words or {})
+        check_prompts(self.templates, self.words, self.classes)
         visual: Any = self.tower(quick_gelu=quick_gelu)
         return TowerWithHead(visual, CosineHead(self.num_classes, visual.output_dim))
 
     @property
     def prompts(self) -> list[list[str]]:
         """The texts of each class, one of each template."""
-        words = [self.words.get(name, name) for name in self.classes or ()]
-        return [[each.format(expression=word) for each in self.templates] for word in words]
+        return prompts_of(self.classes or (), self.templates, self.words)
 
     def load(self, weights: str) -> None:
         """Fill the tower, and embed the prompts.
@@ -162,7 +153,9 @@ class CLIPZeroShot(CLIPImageTower):
             )
         clip = open_clip.CLIP(**self.config(quick_gelu=self.quick_gelu))
         load_towers(clip, weights_file(self.architecture, weights))
-        tokens = self._tokens([text for texts in self.prompts for text in texts])
+        texts = [text for texts in self.prompts for text in texts]
+        rows = tokens_of(self.architecture, texts)
+        tokens = torch.tensor([row + [0] * (clip.context_length - len(row)) for row in rows])
         with torch.no_grad():
             found = clip.eval().encode_text(tokens, normalize=True)
             found = found.unflatten(0, (self.num_classes, -1)).mean(1)
@@ -178,9 +171,20 @@ class CLIPZeroShot(CLIPImageTower):
         return self
 
     def setup(self, stage: str) -> None:
-        """One batch is enough of a training in which nothing learns."""
+        """One batch is enough of a training in which nothing learns.
+
+        Raises:
+            ConfigError: for a training on several processes.
+        """
         super().setup(stage)
         if stage == "fit":
+            if self.trainer.world_size > 1:
+                raise ConfigError(
+                    "zero-shot learns nothing, so that several processes have nothing to train",
+                    where="trainer.devices",
+                    hint="make the checkpoint with trainer=auto; fer-lab evaluate checkpoint=last "
+                    "trainer=ddp then shares the images out",
+                )
             self.trainer.limit_train_batches = 1
             if self._untaught:
                 log.warning(
@@ -200,39 +204,3 @@ class CLIPZeroShot(CLIPImageTower):
 
     def on_train_epoch_end(self) -> None:
         """No figures: the training images were not looked at."""
-
-    def _check_prompts(self, words: Mapping[str, str]) -> None:
-        for template in self.templates:
-            try:
-                says = template.format(expression="happy") != template.format(expression="sad")
-            except (LookupError, ValueError):
-                says = False
-            if not says:
-                raise ConfigError(
-                    f"{template!r} is no template of a prompt",
-                    where="model.templates",
-                    hint="write {expression} where the word stands, and no other braces",
-                )
-        if not self.templates:
-            raise ConfigError("there is no template", where="model.templates")
-        for name in words if self.classes else ():
-            if name not in (self.classes or ()):
-                near = near_miss(name, self.classes or ())
-                raise ConfigError(
-                    f"there is no class {name!r}",
-                    where="model.words",
-                    hint=f"did you mean {near!r}?" if near else ", ".join(self.classes or ()),
-                )
-
-    def _tokens(self, texts: Sequence[str]) -> Tensor:
-        tokenizer = open_clip.get_tokenizer(self.architecture)
-        for text in texts:
-            count = len(tokenizer.encode(text)) + 2  # one before, one after
-            if count > tokenizer.context_length:
-                raise ConfigError(
-                    f"the prompt {text!r} has {count} tokens",
-                    where="model.templates",
-                    hint=f"CLIP reads {tokenizer.context_length}",
-                )
-        tokens: Tensor = tokenizer(list(texts))
-        return tokens

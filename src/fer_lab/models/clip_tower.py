@@ -26,6 +26,13 @@ class TowerWithHead(nn.Module):
         logits: Tensor = self.head(self.visual(image))
         return logits
 
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:  # noqa: ARG002 - timm names it
+        """Patterns of the names in each layer: the embeddings, each block, the head."""
+        return {
+            "stem": r"^visual\.(?:class_embedding|positional_embedding|conv1|ln_pre)",
+            "blocks": r"^visual\.transformer\.resblocks\.(\d+)",
+        }
+
 
 class CLIPImageTower(Classifier):
     """What both uses of CLIP share: the image tower, its normalisation and its explanation.

@@ -11,7 +11,7 @@ from open_clip.pretrained import download_pretrained_from_hf
 from torch import nn
 
 from fer_lab.errors import ConfigError, near_miss
-from fer_lab.models.weights import obstacle_to, tensors_of
+from fer_lab.models.weights import obstacle_to, refuse_misfits, tensors_of
 
 log = logging.getLogger(__name__)
 
@@ -118,21 +118,12 @@ def load_towers(network: nn.Module, file: Path) -> None:
         if name.partition(".")[0] in parts
         and not (name.startswith(_HEAD) and (name not in own or own[name].shape != tensor.shape))
     }
-    unmet = [
-        f"{name} is missing" for name in own if name not in given and not name.startswith(_HEAD)
-    ]
-    unmet += [f"{name} is not in the model" for name in given if name not in own]
-    unmet += [
-        f"{name} has shape {tuple(tensor.shape)}, the model's {tuple(own[name].shape)}"
-        for name, tensor in given.items()
-        if name in own and own[name].shape != tensor.shape
-    ]
-    if unmet:
-        more = f"; and {len(unmet) - 4} more" if len(unmet) > 4 else ""
-        raise ConfigError(
-            f"the weights are of another architecture: {'; '.join(unmet[:4])}{more}",
-            where=file,
-            hint="give weights of CLIP ViT-B/16; zero-shot needs both of its towers",
-        )
+    refuse_misfits(
+        given,
+        own,
+        new=_HEAD,
+        where=file,
+        hint="give weights of CLIP ViT-B/16; zero-shot and CEPrompt need both of its towers",
+    )
     network.load_state_dict(given, strict=False)
     log.info("%s: %d tensors loaded", file.name, len(given))

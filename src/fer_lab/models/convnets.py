@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import timm
+import torch
 from torch import Tensor, nn
 
 from fer_lab.errors import ConfigError, near_miss
@@ -71,7 +72,12 @@ class TimmClassifier(TimmBackbone):
     """
 
     def build(self, name: str = "resnet18") -> nn.Module:
-        """The model called ``name`` in timm."""
+        """The model called ``name`` in timm.
+
+        Raises:
+            ConfigError: for a name that timm does not know, and an image size that the model cannot
+                take.
+        """
         if not timm.is_model(name):
             near = near_miss(name, timm.list_models())
             raise ConfigError(
@@ -85,7 +91,23 @@ class TimmClassifier(TimmBackbone):
             if "image_size" not in self.__dict__:
                 self.image_size = published.input_size[-1]
         self.architecture = name
-        return super().build()
+        try:
+            backbone = super().build()
+            if published is None or self.image_size != published.input_size[-1]:
+                self._try(backbone)
+        except Exception as error:  # its authors say it in their own ways
+            said = str(error).partition("\n")[0] or type(error).__name__
+            raise ConfigError(
+                f"{name} cannot take images of {self.image_size} px: {said}",
+                where="recipe.image_size",
+                hint=f"it is published for {published.input_size[-1]} px" if published else None,
+            ) from error
+        return backbone
+
+    def _try(self, backbone: nn.Module) -> None:
+        with torch.no_grad():
+            backbone.eval()(torch.zeros(1, 3, self.image_size, self.image_size))
+        backbone.train()
 
 
 class MobileNetV1(TimmBackbone):
@@ -120,6 +142,7 @@ class Xception(TimmBackbone):
 
     architecture = "legacy_xception"
     unpadded = 6
+    smallest = 7
     image_size = 299
     mean = (0.5, 0.5, 0.5)
     std = (0.5, 0.5, 0.5)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +17,10 @@ from torch.export import ExportedProgram
 from fer_lab.errors import ConfigError, FerLabError
 
 SUFFIXES = {"torch_export": ".pt2", "onnx": ".onnx"}
+
+# Where a file says what it is.
+INSIDE = "fer_lab.json"
+ONNX_ENTRY = "fer_lab"
 
 # Largest difference of a probability that is no difference.
 TOLERANCE = 1e-4
@@ -53,12 +59,12 @@ def exported_program(model: nn.Module, image_size: int) -> ExportedProgram:
     Raises:
         ConfigError: when the model does what no such graph can say.
     """
-    # A batch of one would be taken for a constant.
-    example = torch.rand(2, 3, image_size, image_size)
+    # A batch of one would be taken for a constant. The example is kept in the file.
+    example = torch.full((2, 3, image_size, image_size), 0.5)
     shapes = ({0: torch.export.Dim("batch", min=1)},)
     try:
         with torch.no_grad():
-            return torch.export.export(model, (example,), dynamic_shapes=shapes)
+            program = torch.export.export(model, (example,), dynamic_shapes=shapes)
     except Exception as error:  # of as many kinds as there are things that a graph cannot say
         first = next(iter(str(error).strip().splitlines()), "")
         raise ConfigError(
@@ -66,20 +72,36 @@ def exported_program(model: nn.Module, image_size: int) -> ExportedProgram:
             where="format",
             hint="use the checkpoint itself: fer_lab.load_run(FOLDER).model()",
         ) from error
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)  # folders of this machine, which a file is not to tell
+    return program
 
 
-def save_program(program: ExportedProgram, path: Path, kind: str) -> None:
-    """Write a graph as one file.
+def save_program(program: ExportedProgram, path: Path, kind: str, facts: Mapping[str, Any]) -> None:
+    """Write a graph as one file; the same graph and facts give the same bytes.
 
     Args:
         program: the graph.
         path: the file.
         kind: one of :data:`SUFFIXES`; ``onnx`` needs packages of its own.
+        facts: what the file says of itself, as JSON: in :data:`INSIDE` of a ``.pt2`` file, in the
+            entry :data:`ONNX_ENTRY` of an ``.onnx`` file's metadata.
     """
+    said = json.dumps(facts, allow_nan=False, ensure_ascii=False)
     if kind == "torch_export":
-        torch.export.save(program, path)
-    else:
-        torch.onnx.export(program, f=path, dynamo=True, external_data=False, verbose=False)
+        with path.open("wb") as file:  # of a path the name would be in every entry
+            torch.export.save(program, file, extra_files={INSIDE: said})
+        return
+    converted = torch.onnx.export(
+        program,
+        dynamo=True,
+        verbose=False,
+        input_names=["image"],
+        output_names=["probabilities"],
+    )
+    assert converted is not None
+    converted.model.metadata_props[ONNX_ENTRY] = said
+    converted.save(path, external_data=False)
 
 
 def reloaded(path: Path, inputs: Mapping[str, Tensor], kind: str) -> dict[str, Tensor]:

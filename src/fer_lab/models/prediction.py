@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 import torch
@@ -17,55 +19,51 @@ def class_probabilities(
     model: LightningModule,
     frame: pd.DataFrame,
     *,
-    num_classes: int,
     image_size: int,
     batch_size: int,
     device: torch.device,
-) -> tuple[NDArray[np.float32], NDArray[np.object_]]:
+) -> Iterator[tuple[NDArray[np.float32], list[str]]]:
     """Decode photographs, and classify them.
 
     Args:
         model: gives logits ``[B, C]`` of images ``[B, 3, S, S]`` in [0, 1]; in evaluation mode.
-        frame: the ``N`` rows of :class:`~fer_lab.data.photographs.Photographs`.
-        num_classes: ``C``.
+        frame: the rows of :class:`~fer_lab.data.photographs.Photographs`.
         image_size: ``S``, in pixels.
         batch_size: rows in a batch.
         device: where the model computes; it stays there.
 
-    Returns:
-        Probabilities ``[N, C]``, NaN where a file cannot be used, and why it cannot, ``[N]``,
-        empty for the others.
+    Yields:
+        Of the next ``B`` rows the probabilities ``[G, C]`` of those that can be used, and why each
+        of them cannot, ``[B]``, empty for the ``G`` others.
 
     Raises:
         DataError: when the model's answers are no numbers.
     """
-    found: list[NDArray[np.float32]] = []
-    reasons: list[str] = []
     batches = track(
         read_batches(frame, image_size, batch_size),
         total=-(-len(frame) // batch_size),
         description=f"predicting, batches of {batch_size}",
     )
     model = model.to(device)
+    for image, reason in batches:
+        empty = np.empty((0, 0), dtype=np.float32)
+        yield _shares(model, image, device) if len(image) else empty, reason
+
+
+def _shares(
+    model: LightningModule, image: NDArray[np.uint8], device: torch.device
+) -> NDArray[np.float32]:
     with torch.inference_mode():
-        for image, reason in batches:
-            reasons += reason
-            if not len(image):
-                continue
-            # Bytes go to the device: a quarter of what floats would be.
-            pixels = torch.from_numpy(image).to(device).permute(0, 3, 1, 2).float().div_(255)
-            logits = model(pixels).float()
-            if not logits.isfinite().all():
-                raise DataError(
-                    "the model's answers are no numbers",
-                    hint="its training diverged; choose another checkpoint",
-                )
-            found.append(logits.softmax(dim=1).cpu().numpy())
-    why = np.array(reasons, dtype=object)
-    shares = np.full((len(frame), num_classes), np.nan, dtype=np.float32)
-    if found:
-        shares[why == ""] = np.concatenate(found)
-    return shares, why
+        # Bytes go to the device: a quarter of what floats would be.
+        pixels = torch.from_numpy(image).to(device).permute(0, 3, 1, 2).float().div_(255)
+        logits = model(pixels).float()
+        if not logits.isfinite().all():
+            raise DataError(
+                "the model's answers are no numbers",
+                hint="its training diverged; choose another checkpoint",
+            )
+        shares: NDArray[np.float32] = logits.softmax(dim=1).cpu().numpy()
+        return shares
 
 
 def torch_device(name: str) -> torch.device:

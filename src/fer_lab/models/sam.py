@@ -26,6 +26,9 @@ class SAM(Optimizer):
     pass changes the running statistics of batch norm, once a model is attached; dropout is drawn
     anew in the second.
 
+    Several processes average their gradients before they climb: all go up the gradient of the joint
+    batch, not each that of its share (the study's m-sharpness).
+
     Gradients are clipped by Lightning in both passes: by norm, which leaves the direction of the
     first as it is, and then limits the one that counts.
 

@@ -27,6 +27,25 @@ def refuse_other_size(model: object, image: Tensor, image_size: int) -> None:
         )
 
 
+def refuse_too_small(model: object, image_size: int, smallest: int) -> None:
+    """For models of which nothing is left of small images.
+
+    Args:
+        model: named in the message.
+        image_size: the shorter side of the images.
+        smallest: what it must have.
+
+    Raises:
+        ConfigError: for a smaller size.
+    """
+    if image_size < smallest:
+        raise ConfigError(
+            f"{type(model).__name__} cannot take images of {image_size} px",
+            where="recipe.image_size",
+            hint=f"use at least {smallest} px",
+        )
+
+
 def refuse_unfilled(model: object, image_size: int, patch: int, examples: tuple[int, ...]) -> None:
     """For models that cut an image into squares.
 

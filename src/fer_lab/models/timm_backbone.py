@@ -7,11 +7,11 @@ from typing import Any, ClassVar
 
 import timm
 from timm.models import VisionTransformer
-from torch import nn
+from torch import Tensor, nn
 
-from fer_lab.errors import ConfigError
 from fer_lab.models.classifier import MIN_GRID
 from fer_lab.models.freezing import PartlyFrozen
+from fer_lab.models.sizes import refuse_other_size, refuse_too_small
 from fer_lab.models.weights import imagenet_model
 
 
@@ -32,6 +32,8 @@ class TimmBackbone(PartlyFrozen):
     architecture: str
     # Smallest side, in pixels, of which something is left after the last stage.
     smallest: ClassVar[int] = 1
+    # Whether it was built for images of one size.
+    fixed_size: bool
 
     def __init__(
         self,
@@ -47,6 +49,18 @@ class TimmBackbone(PartlyFrozen):
     def build(self) -> nn.Module:
         """The model with a head of ``num_classes``."""
         return self._create()
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Logits ``[B, C]`` of images ``[B, 3, H, W]`` with values in [0, 1].
+
+        Raises:
+            ConfigError: for images too small for the backbone, or of another size than the only one
+                that it takes.
+        """
+        if self.fixed_size:
+            refuse_other_size(self, image, self.image_size)
+        refuse_too_small(self, min(image.shape[-2:]), self.smallest)
+        return super().forward(image)
 
     def imagenet_backbone(self) -> nn.Module:
         """The model with the weights that timm publishes for it."""
@@ -73,12 +87,8 @@ class TimmBackbone(PartlyFrozen):
         return stages
 
     def _create(self) -> nn.Module:
-        if self.image_size < self.smallest:
-            raise ConfigError(
-                f"{type(self).__name__} cannot take images of {self.image_size} px",
-                where="recipe.image_size",
-                hint=f"use at least {self.smallest} px",
-            )
+        refuse_too_small(self, self.image_size, self.smallest)
+        self.fixed_size = "img_size" in self._arguments()
         backbone: nn.Module = timm.create_model(self.architecture, **self._arguments())
         return backbone
 

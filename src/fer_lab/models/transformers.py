@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import nn
 
-from fer_lab.models.sizes import refuse_other_size, refuse_unfilled
+from fer_lab.models.sizes import refuse_unfilled
 from fer_lab.models.timm_backbone import TimmBackbone
 
 
@@ -27,15 +27,6 @@ class PatchTransformer(TimmBackbone):
         """
         refuse_unfilled(self, self.image_size, self.patch, (7 * self.patch, 14 * self.patch))
         return super().build()
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Logits ``[B, C]`` of images ``[B, 3, image_size, image_size]`` with values in [0, 1].
-
-        Raises:
-            ConfigError: for images of another size.
-        """
-        refuse_other_size(self, image, self.image_size)
-        return super().forward(image)
 
 
 class ViTB16(PatchTransformer):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import ssl
 import threading
 import urllib.error
@@ -15,8 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from fer_lab.errors import ConfigError
+from fer_lab.models.torchvision_names import from_torchvision
 
 log = logging.getLogger(__name__)
+
+# How torch names what a file would have it call.
+_PROGRAM = re.compile(r"GLOBAL:? (\S+)")
 
 _ALTERNATIVES = "use model.weights=random, or model.weights=<path of a weights file>"
 
@@ -45,7 +50,7 @@ def load_file(backbone: nn.Module, path: str, *, head: str) -> None:
             hint="give the path of a file, or use model.weights=random or imagenet",
         )
     own = backbone.state_dict()
-    given = _without_prefix(tensors_of(file), own)
+    given = from_torchvision(_without_prefix(tensors_of(file), own), backbone)
     # Inception's second head, of training alone, is in files that its models are published in.
     given = {name: tensor for name, tensor in given.items() if not name.startswith("AuxLogits.")}
     for name in [name for name in given if name.startswith(f"{head}.")]:
@@ -53,13 +58,48 @@ def load_file(backbone: nn.Module, path: str, *, head: str) -> None:
             continue
         log.info("%s: %s %s is left out", file.name, name, tuple(given[name].shape))
         del given[name]
-    # Counters that old files lack, and heads, may be missing; nothing else may.
-    optional = {name for name in own if name.endswith("num_batches_tracked")}
-    optional |= {name for name in own if name.startswith(f"{head}.")}
+    refuse_misfits(
+        given,
+        own,
+        new=f"{head}.",
+        where=file,
+        hint="choose the model that the weights were trained with, at its image size",
+    )
+    backbone.load_state_dict(given, strict=False)
+    kept = sorted(name for name in own if name.startswith(f"{head}.") and name not in given)
+    log.info(
+        "%s: %d tensors loaded%s",
+        file.name,
+        len(given),
+        f", {', '.join(kept)} new" if kept else "",
+    )
+
+
+def refuse_misfits(
+    given: Mapping[str, Tensor],
+    own: Mapping[str, Tensor],
+    *,
+    new: str | None = None,
+    where: object,
+    hint: str,
+) -> None:
+    """Compare the names and shapes of weights with those of a model.
+
+    Args:
+        given: weights by name. Counters of batch norm may be missing: old files lack them.
+        own: the model's.
+        new: beginning of further names that may be missing.
+        where: the file or option that they are from.
+        hint: what to do when they do not fit.
+
+    Raises:
+        ConfigError: when they do not fit; it lists the first names that differ.
+    """
     unmet = []
     for name, tensor in own.items():
         if name not in given:
-            unmet += [] if name in optional else [f"{name} is missing"]
+            may = name.endswith("num_batches_tracked") or (new and name.startswith(new))
+            unmet += [] if may else [f"{name} is missing"]
         elif given[name].shape != tensor.shape:
             theirs, mine = tuple(given[name].shape), tuple(tensor.shape)
             unmet.append(f"{name} has shape {theirs}, the model's {mine}")
@@ -70,17 +110,9 @@ def load_file(backbone: nn.Module, path: str, *, head: str) -> None:
         raise ConfigError(
             f"the weights are of another architecture: {'; '.join(shown)}"
             + (f"; and {more} more" if more else ""),
-            where=file,
-            hint="choose the model that the weights were trained with, at its image size",
+            where=where,
+            hint=hint,
         )
-    backbone.load_state_dict(given, strict=False)
-    kept = sorted(name for name in own if name.startswith(f"{head}.") and name not in given)
-    log.info(
-        "%s: %d tensors loaded%s",
-        file.name,
-        len(given),
-        f", {', '.join(kept)} new" if kept else "",
-    )
 
 
 def imagenet_model(name: str, *, timeout: float = 3.0, **arguments: Any) -> nn.Module:
@@ -162,21 +194,40 @@ def obstacle_to(endpoint: str, timeout: float) -> str | None:
 
 
 def tensors_of(file: Path) -> dict[str, Tensor]:
-    """The tensors of a file by name, whatever they are wrapped in."""
+    """The tensors of a file by name, whatever they are wrapped in.
+
+    Raises:
+        ConfigError: if it is broken, or holds anything but weights.
+    """
+    return tensors_in(contents_of(file), file)
+
+
+def contents_of(file: Path) -> Any:
+    """What a file of weights holds; nothing in it is executed.
+
+    Raises:
+        ConfigError: if it is broken, or holds anything but tensors and plain containers.
+    """
     try:
         if file.suffix == ".safetensors":
             from safetensors.torch import load_file as load_safetensors
 
-            content: Any = load_safetensors(file)
-        else:
-            content = torch.load(file, map_location="cpu", weights_only=True)
+            return load_safetensors(file)
+        return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # a reader fed with arbitrary bytes may raise anything
         raise ConfigError(
-            "refused: this is no readable file of weights alone "
-            f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'empty'})",
+            f"refused: this is no readable file of weights alone ({unreadable(error)})",
             where=file,
             hint="fetch it again from its source; programs inside such files are never run",
         ) from error
+
+
+def tensors_in(content: Any, file: Path) -> dict[str, Tensor]:
+    """The tensors by name in what ``file`` holds.
+
+    Raises:
+        ConfigError: if there are none.
+    """
     for wrapper in ("state_dict", "model_state_dict", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
@@ -189,6 +240,22 @@ def tensors_of(file: Path) -> dict[str, Tensor]:
         where=file,
         hint="save model.state_dict() with torch.save, or use a Lightning checkpoint",
     )
+
+
+def unreadable(error: Exception) -> str:
+    """Why torch or safetensors cannot read a file, in a line and without their advice.
+
+    Theirs on a file with a program in it is to run it.
+    """
+    said = str(error)
+    if found := _PROGRAM.search(said):
+        return f"it holds a program, {found[1]}, which is not run"
+    if "TorchScript" in said:
+        return "it is a program of TorchScript, which is not run"
+    said = said.rpartition("WeightsUnpickler error: ")[2].strip()
+    if not said or said.startswith("Weights only load failed"):
+        return type(error).__name__
+    return f"{type(error).__name__}: {said.splitlines()[0].partition('. ')[0]}"
 
 
 def _without_prefix(given: dict[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fer_lab.errors import DataError
+from fer_lab.report.asked import asked_section, is_asked
 from fer_lab.report.explained import explanation_section, intensity_section
 from fer_lab.report.run import Facts, Run
 from fer_lab.report.tables import METRIC_TITLES, SIGNIFICANT, chance, gap_rows
@@ -224,6 +225,7 @@ def _environment(run: Run) -> Mapping[str, Any]:
 
 SECTIONS: dict[str, Callable[[Run], Mapping[str, Any]]] = {
     "headline": _headline,
+    "asked": asked_section,
     "data": _data,
     "curves": _curves,
     "confusion": _confusion,
@@ -240,10 +242,12 @@ def sections_of(run: Run) -> dict[str, Callable[[Run], Mapping[str, Any]]]:
     """The sections that a run of its kind can have something for."""
     left_out = set()
     task = run.record.get("task", "train")
-    if task != "train":
+    if task != "train" or is_asked(run):
         left_out.add("curves")
-    if run.record.get("predictions") or task == "ask":  # there is no model here to explain
+    if run.record.get("predictions") or is_asked(run):  # there is no model here to explain
         left_out.add("explanation")
+    if not is_asked(run):
+        left_out.add("asked")
     if not (run.path / "explanations" / "intensity.json").is_file():
         left_out.add("intensity")
     return {title: build for title, build in SECTIONS.items() if title not in left_out}

@@ -179,7 +179,8 @@ def _parts(run: Run) -> Iterator[RenderableType]:
     except INCOMPLETE as error:
         yield Text(f"The metrics cannot be shown: {why(error)}.", style="red")
     yield Text("")
-    if not run.record.get("predictions"):  # a file of predictions has no model to explain
+    # A file of predictions has no model to explain, and one that is asked is elsewhere.
+    if not run.record.get("predictions") and "asked" not in run.record:
         try:
             yield from _regions(run.explanation)
             yield Text(footnote(run.explanation))

@@ -26,7 +26,7 @@ from fer_lab.data.sources.external_rows import (
     unmatched_rows,
 )
 from fer_lab.data.sources.inferred import demographics
-from fer_lab.data.sources.layout import normal_paths
+from fer_lab.data.sources.layout import normal_paths, say_closed
 from fer_lab.data.sources.own import (
     SET_ASIDE,
     translated,
@@ -180,7 +180,7 @@ def masks(
     root = Path(os.path.abspath(Path(folder).expanduser()))  # noqa: PTH100 (keeps symlinks)
     listed = [
         f"{parent}{os.sep}{name}"
-        for parent, _, names in os.walk(root)
+        for parent, _, names in os.walk(root, onerror=say_closed)
         for name in names
         if name.lower().endswith(f"{suffix.lower()}.png")
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 
 from fer_lab.data.progress import track
 from fer_lab.errors import DataError, near_miss
+
+_log = logging.getLogger(__name__)
 
 # Parts of a path that name nothing, and several separators in a row.
 _IDLE_PARTS = r"/(?:\.?/)+"
@@ -111,11 +114,22 @@ def folder_names(folder: Path) -> list[str]:
     )
 
 
+def say_closed(error: OSError) -> None:
+    """Warn of a folder that is there and cannot be listed: what is in it is missing."""
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        _log.warning(
+            "a folder cannot be listed, and what is in it is missing: %s (%s)",
+            error.filename,
+            error.strerror,
+        )
+
+
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
             return list(entries)
-    except OSError:
+    except OSError as error:
+        say_closed(error)
         return []
 
 

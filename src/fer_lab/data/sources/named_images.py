@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from fer_lab.data.sources.folders import IMAGE_SUFFIXES
-from fer_lab.data.sources.layout import base_names, set_aside
+from fer_lab.data.sources.layout import base_names, say_closed, set_aside
 
 OTHER_NAME = "file name of another form"
 SAME_NAME = "the same file name twice, kept once"
@@ -18,7 +18,11 @@ SAME_NAME = "the same file name twice, kept once"
 _log = logging.getLogger(__name__)
 
 
-def files_below(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> list[str]:
+def files_below(
+    folder: Path,
+    suffixes: Sequence[str] = IMAGE_SUFFIXES,
+    closed: Callable[[OSError], None] = say_closed,
+) -> list[str]:
     """Files at any depth, relative to ``folder``, in the order of their paths.
 
     Hidden files and folders are left out; a folder is listed once, however many links lead to it.
@@ -26,11 +30,12 @@ def files_below(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> list[
     Args:
         folder: where to look; without it there are none.
         suffixes: how the wanted files end, in lower case.
+        closed: given the error of each folder that cannot be listed; by default it warns.
     """
     found: list[str] = []
     seen: set[tuple[int, int]] = set()
     start = len(os.path.join(folder, ""))  # noqa: PTH118 (a Path drops the separator)
-    for parent, folders, files in os.walk(folder, followlinks=True):
+    for parent, folders, files in os.walk(folder, onerror=closed, followlinks=True):
         status = os.stat(parent)  # noqa: PTH116 (os.walk gives text)
         here = (status.st_dev, status.st_ino)
         if here in seen:

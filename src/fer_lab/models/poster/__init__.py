@@ -15,7 +15,7 @@ from fer_lab.models.poster import ir50, mobilefacenet
 from fer_lab.models.poster.fusion import TOKENS, WIDTH, PyramidFusion
 from fer_lab.models.poster.ir50 import IR50
 from fer_lab.models.poster.mobilefacenet import MobileFaceNet
-from fer_lab.models.poster.part_weights import load_weights
+from fer_lab.models.poster.part_weights import CHANNELS, load_part, load_whole
 
 __all__ = ["POSTER", "PosterNetwork"]
 
@@ -84,6 +84,15 @@ class PosterNetwork(nn.Module):
         logits: Tensor = self.head(self.se_block(feature))
         return logits
 
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:  # noqa: ARG002 - timm names it
+        """Patterns of the names in each layer: both branches, the fusion, the head."""
+        return {
+            "stem": r"^ir_back\.input_layer|^face_landback",
+            "units": r"^ir_back\.body\.(\d+)",
+            "tokens": r"^ir_layer|^pyramid_fuse\.(?:pos_embed|downsample)",
+            "blocks": r"^pyramid_fuse\.blocks\.(\d+)",
+        }
+
 
 class POSTER(Classifier):
     """POSTER: 58.9 million parameters (large), 0.9 of them frozen. Any size of image.
@@ -100,6 +109,8 @@ class POSTER(Classifier):
         landmark_weights: file of MobileFaceNet (``mobilefacenet_model_best.pth.tar``), for the
             landmark branch; without it the frozen branch stays random.
         weights: ``random``, or a file of the whole network, the authors' or one trained here.
+        channels: order in which the network sees an image's channels, ``rgb`` or ``bgr``; by
+            default that of ``weights``: the authors' whole network was trained blue first.
         **options: see ``build`` and ``Classifier``.
 
     Raises:
@@ -118,20 +129,30 @@ class POSTER(Classifier):
         image_weights: str | None = None,
         landmark_weights: str | None = None,
         weights: str = "random",
+        channels: str | None = None,
         **options: Any,
     ) -> None:
+        if channels not in (None, *CHANNELS):
+            raise ConfigError(
+                f"there is no order of channels {channels!r}",
+                where="model.channels",
+                hint=f"choose one of {', '.join(CHANNELS)}",
+            )
         # The base class keeps no path of a file in checkpoints, and gets none here.
         published = weights if weights == "imagenet" else "random"
         super().__init__(num_classes, weights=published, **options)
+        seen = "rgb"
         if weights not in ("random", "imagenet"):
-            load_weights(
-                self.backbone, weights, option="weights", unused=_UNUSED, head=f"{self.head}."
+            seen = load_whole(
+                self.backbone, weights, unused=_UNUSED, head=self.head, classes=self.classes
             )
+        self.channels = channels or seen
+        self.save_hyperparameters({"channels": self.channels})
         network: Any = self.backbone
         if image_weights is not None:
-            load_weights(network.ir_back, image_weights, option="image_weights", unused=ir50.UNUSED)
+            load_part(network.ir_back, image_weights, option="image_weights", unused=ir50.UNUSED)
         if landmark_weights is not None:
-            load_weights(
+            load_part(
                 network.face_landback,
                 landmark_weights,
                 option="landmark_weights",
@@ -168,6 +189,18 @@ class POSTER(Classifier):
             (f"backbone.ir_back.body.{unit}", max(self.image_size // grid, 1))
             for unit, grid in _GRIDS.items()
         ]
+
+    def normalise(self, image: Tensor) -> Tensor:
+        """Images in [0, 1] as the backbone takes them, channels in the order it was trained with.
+
+        As in the authors' code mean and deviation stay in their places: blue gets those of red.
+        """
+        return super().normalise(image.flip(1) if self.channels == "bgr" else image)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """What a checkpoint holds is not random."""
+        super().on_load_checkpoint(checkpoint)
+        self._landmarks_are_random = False
 
     def on_fit_start(self) -> None:
         """Say so when the frozen branch knows nothing of landmarks."""

@@ -4,41 +4,92 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from fer_lab.errors import ConfigError
-from fer_lab.models.weights import tensors_of
+from fer_lab.models.weights import contents_of, refuse_misfits, tensors_in
 
 log = logging.getLogger(__name__)
 
 # Put before names by programs that train on several devices, and by checkpoints of this package.
 _PREFIX = re.compile(r"^(module\.|backbone\.)+")
 
+# What files of the authors' build hold and ours do not.
+_AUTHORS = "pyramid_fuse.cls_token"
 
-def load_weights(
-    network: nn.Module,
-    path: str,
-    *,
-    option: str,
-    unused: Sequence[str] = (),
-    head: str | None = None,
-) -> None:
-    """Load a weights file into ``network``; nothing in the file is executed.
+# Of the file that they publish: RAF-DB's classes in its order. Their reader of RAF-DB leaves
+# channels as OpenCV gives them, blue first.
+_CLASSES = ("surprise", "fear", "disgust", "happy", "sad", "anger", "neutral")
+CHANNELS = ("rgb", "bgr")
+
+
+def load_part(network: nn.Module, path: str, *, option: str, unused: Sequence[str]) -> None:
+    """Load a weights file into a branch; nothing in the file is executed.
 
     Args:
         network: changed in place, or not at all when an error is raised.
         path: the file: a dict of tensors, also as ``state_dict`` or ``model_state_dict`` of one.
         option: of the model, that named the file.
         unused: beginnings of names that the file may hold and the network has no use for.
-        head: beginning of the names that may be missing or of another size, and are then new.
 
     Raises:
         ConfigError: if the file is missing, is broken, holds anything but weights, or names or
             shapes differ.
     """
+    file = _existing(path, option)
+    given = _named(contents_of(file), file)
+    _load(network, given, path, option=option, unused=unused)
+
+
+def load_whole(
+    network: nn.Module,
+    path: str,
+    *,
+    unused: Sequence[str],
+    head: str,
+    classes: Sequence[str] | None,
+) -> str:
+    """Load a file of the whole network, the authors' or one trained here.
+
+    Args:
+        network: changed in place, or not at all when an error is raised.
+        path: as of :func:`load_part`.
+        unused: as of :func:`load_part`.
+        head: path of the last layer, which has a row a class.
+        classes: names of the network's classes. Rows are found by name where the file's classes
+            are known too; the layer is new if some class is not among them, or of another size.
+
+    Returns:
+        The order of channels in the images that it was trained with: ``rgb`` or ``bgr``.
+
+    Raises:
+        ConfigError: as of :func:`load_part`.
+    """
+    file = _existing(path, "weights")
+    content = contents_of(file)
+    given = _named(content, file)
+    options = content.get("hyper_parameters") if isinstance(content, Mapping) else None
+    told: Mapping[str, Any] = options if isinstance(options, Mapping) else {}
+    if _AUTHORS in given:
+        told = {"channels": "bgr", "classes": _CLASSES}
+    head = f"{head}."
+    given = _rows_by_name(given, head, told.get("classes"), classes)
+    own = network.state_dict()
+    given = {
+        name: tensor
+        for name, tensor in given.items()
+        if not name.startswith(head) or (name in own and own[name].shape == tensor.shape)
+    }
+    _load(network, given, path, option="weights", unused=unused, new=head)
+    return "bgr" if told.get("channels") == "bgr" else "rgb"
+
+
+def _existing(path: str, option: str) -> Path:
     file = Path(path).expanduser()
     if not file.is_file():
         raise ConfigError(
@@ -46,44 +97,55 @@ def load_weights(
             where=f"model.{option}={path}",
             hint=f"give the path of a file, or leave model.{option} at its default",
         )
-    given = {_PREFIX.sub("", name): tensor for name, tensor in tensors_of(file).items()}
+    return file
+
+
+def _named(content: Any, file: Path) -> dict[str, Tensor]:
+    return {_PREFIX.sub("", name): tensor for name, tensor in tensors_in(content, file).items()}
+
+
+def _rows_by_name(
+    given: dict[str, Tensor],
+    head: str,
+    known: Sequence[str] | None,
+    wanted: Sequence[str] | None,
+) -> dict[str, Tensor]:
+    if not isinstance(known, Sequence) or wanted is None:
+        return given
+    rows = [known.index(name) for name in wanted if name in known]
+    fits = len(rows) == len(wanted)
+    found: dict[str, Tensor] = {}
+    for name, tensor in given.items():
+        if not name.startswith(head):
+            found[name] = tensor
+        elif fits and tensor.ndim and len(tensor) == len(known):
+            found[name] = tensor[torch.tensor(rows)]
+    return found
+
+
+def _load(
+    network: nn.Module,
+    given: dict[str, Tensor],
+    path: str,
+    *,
+    option: str,
+    unused: Sequence[str],
+    new: str | None = None,
+) -> None:
     given = {name: tensor for name, tensor in given.items() if not name.startswith(tuple(unused))}
     own = network.state_dict()
-    if head is not None:
-        fitting = {n for n, t in own.items() if n in given and given[n].shape == t.shape}
-        given = {n: t for n, t in given.items() if n in fitting or not n.startswith(head)}
-    # Files older than the counters of batch norm lack them.
-    missing = [
-        name
-        for name in own
-        if name not in given
-        and not name.endswith("num_batches_tracked")
-        and not (head is not None and name.startswith(head))
-    ]
-    unexpected = [name for name in given if name not in own]
-    differing = [
-        f"{name} {tuple(tensor.shape)} instead of {tuple(own[name].shape)}"
-        for name, tensor in given.items()
-        if name in own and own[name].shape != tensor.shape
-    ]
-    found = {"missing": missing, "unexpected": unexpected, "of another shape": differing}
-    if any(found.values()):
-        raise ConfigError(
-            f"the weights are not those of {type(network).__name__}: "
-            + "; ".join(f"{_few(names)} {what}" for what, names in found.items() if names),
-            where=f"model.{option}={path}",
-            hint="docs/poster.md names the files that are published",
-        )
+    refuse_misfits(
+        given,
+        own,
+        new=new,
+        where=f"model.{option}={path}",
+        hint=f"docs/poster.md names the files of {type(network).__name__} that are published",
+    )
     network.load_state_dict(given, strict=False)
-    new = [name for name in own if head is not None and name.startswith(head) and name not in given]
+    fresh = [name for name in own if new is not None and name.startswith(new) and name not in given]
     log.info(
         "%s: %d tensors loaded%s",
-        file.name,
+        Path(path).name,
         len(given),
-        f", {', '.join(new)} new" if new else "",
+        f", {', '.join(fresh)} new" if fresh else "",
     )
-
-
-def _few(names: Sequence[str]) -> str:
-    more = len(names) - 3
-    return ", ".join(names[:3]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,1 @@
+"""All runs on one page: what their folders say, what may be compared, the page itself."""
