@@ -30,7 +30,7 @@ class Case(NamedTuple):
 
 CASES = {
     "baseline_cnn": Case("BaselineCNN", 64, 64, 4),
-    "mobilenet_v1": Case("MobileNetV1", 96, 16),
+    "mobilenet_v1": Case("MobileNetV1", 96, 32),
     "resnet50": Case("ResNet50", 96, 8),
     "resnet50_transfer": Case("ResNet50Transfer", 96, 16),
     "xception": Case("Xception", 96, 8),

@@ -13,6 +13,7 @@ Target: at most 1.05, of both.
 from __future__ import annotations
 
 import argparse
+import logging
 import multiprocessing
 import statistics
 import sys
@@ -70,6 +71,7 @@ def bare(model: Classifier, data: Batches, device: torch.device) -> None:
 def train(name: str, arm: str, answer: Connection) -> None:
     """Train in this process; answer with the peaks before and after, in MiB."""
     quiet()
+    logging.getLogger("fer_lab").setLevel(logging.ERROR)  # frozen parts are random here
     torch.manual_seed(0)
     cuda = torch.cuda.is_available()
     device = torch.device("cuda" if cuda else "cpu")

@@ -11,6 +11,7 @@ import torch.nn.functional as F  # noqa: N812
 from fer_lab.models import BaselineCNN
 from tests.models.batches import batch, loader, trainer
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*no `val_dataloader`")
 DATA = [batch(4, size=8, seed=seed) for seed in range(4)]
 
 

@@ -9,12 +9,14 @@ from fer_lab.explain import grid_of
 from fer_lab.models import (
     VGG16,
     BaselineCNN,
+    EfficientNetB0,
     InceptionV3,
     MobileNetV1,
     ResNet50,
     TimmClassifier,
     Xception,
 )
+from tests.models.batches import batch
 
 
 def test_the_baseline_is_as_wide_as_described():
@@ -123,3 +125,14 @@ def test_a_misspelt_option_is_refused():
 def test_no_spatial_layer_is_fine_enough_at_a_tiny_size():
     with pytest.raises(ConfigError, match="7×7"):
         _ = MobileNetV1(image_size=8).attribution_layer
+
+
+@pytest.mark.parametrize("model_class", [MobileNetV1, EfficientNetB0, InceptionV3])
+def test_a_new_head_begins_near_chance(model_class):
+    torch.manual_seed(0)
+    model = model_class(7, image_size=96).train()
+    with torch.no_grad():
+        logits = model(batch(16, size=96)["image"])
+    assert logits.std() < 0.6
+    head = model.backbone.get_submodule(model.head)
+    assert head.weight.abs().max() <= 1 / head.in_features**0.5

@@ -117,6 +117,7 @@ class MobileNetV1(TimmBackbone):
     """
 
     architecture = "mobilenetv1_100"
+    wide_head = True
     image_size = 224
     mean = (0.5, 0.5, 0.5)
     std = (0.5, 0.5, 0.5)
@@ -189,6 +190,7 @@ class EfficientNetB0(TimmBackbone):
     """
 
     architecture = "efficientnet_b0"
+    wide_head = True
 
     @property
     def stages(self) -> list[tuple[str, int]]:
@@ -205,6 +207,7 @@ class InceptionV3(RoundingDown):
     """
 
     architecture = "inception_v3"
+    wide_head = True
     image_size = 299
     mean = (0.5, 0.5, 0.5)
     std = (0.5, 0.5, 0.5)

@@ -32,6 +32,9 @@ class TimmBackbone(PartlyFrozen):
     architecture: str
     # Smallest side, in pixels, of which something is left after the last stage.
     smallest: ClassVar[int] = 1
+    # Whether timm draws heads by their outputs alone, as TensorFlow does: with few classes the
+    # first logits of such a head have a deviation of 2 to 4.
+    wide_head: ClassVar[bool] = False
     # Whether it was built for images of one size.
     fixed_size: bool
 
@@ -64,7 +67,9 @@ class TimmBackbone(PartlyFrozen):
 
     def imagenet_backbone(self) -> nn.Module:
         """The model with the weights that timm publishes for it."""
-        return imagenet_model(self.architecture, **self._arguments())
+        backbone: Any = imagenet_model(self.architecture, **self._arguments())
+        given = self.num_classes == backbone.pretrained_cfg["num_classes"]
+        return backbone if given else self._with_new_head(backbone)
 
     @property
     def head(self) -> str:
@@ -89,8 +94,14 @@ class TimmBackbone(PartlyFrozen):
     def _create(self) -> nn.Module:
         refuse_too_small(self, self.image_size, self.smallest)
         self.fixed_size = "img_size" in self._arguments()
-        backbone: nn.Module = timm.create_model(self.architecture, **self._arguments())
-        return backbone
+        return self._with_new_head(timm.create_model(self.architecture, **self._arguments()))
+
+    def _with_new_head(self, backbone: Any) -> nn.Module:
+        """The model with a head as torch draws it, where timm's would be too wide."""
+        if self.wide_head:
+            backbone.get_submodule(backbone.pretrained_cfg["classifier"]).reset_parameters()
+        module: nn.Module = backbone
+        return module
 
     def _arguments(self) -> dict[str, Any]:
         arguments: dict[str, Any] = {"num_classes": self.num_classes}

@@ -172,7 +172,7 @@ class Run:
             raise DataError(
                 f"this run has no {which} checkpoint",
                 where=path,
-                hint="it is written after an epoch",
+                hint="trainings write it after an epoch; a model that is asked leaves none",
             )
         return path
 

@@ -191,6 +191,23 @@ def test_a_collapsed_run_is_marked_and_never_the_best(tmp_path):
     assert "**" not in line
 
 
+def test_a_model_that_did_not_answer_for_all_faces_is_marked_and_never_the_best(tmp_path):
+    made(tmp_path, "a", model="a")
+    made(tmp_path, "b", model="b", draw=7)
+    outcomes = {"answered": 200, "refused": 0, "not asked": 0}
+    made(tmp_path, "all", model="all", asked={"outcomes": outcomes}, draw=3)
+    made(tmp_path, "some", model="some", asked={"outcomes": {**outcomes, "refused": 9}}, draw=5)
+    for columns in ("accuracy", "fairness/bias"):
+        table = run_table(tmp_path, rows="model", columns=columns)
+        marked = {label[0]: only(table, row).partial for row, label in enumerate(table.labels)}
+        assert marked == {"a": 0, "b": 0, "all": 0, "some": 1}
+    table = run_table(tmp_path, rows="model", columns=["accuracy", "fairness/bias"])
+    assert all(("some",) not in {table.labels[row] for row in table.best(i)} for i in range(2))
+    text = markdown(table, Style())
+    assert [line for line in text.splitlines() if "‡" in line and "some" in line]
+    assert "‡: of the faces that an asked model answered for" in text
+
+
 def test_only_the_runs_asked_for_are_shown(tmp_path):
     for model in ("a", "b", "c"):
         made(tmp_path, model, model=model)

@@ -6,9 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import yaml
+
 from fer_lab.errors import ConfigError, DataError, near_miss
 from fer_lab.report.run import Run
 from fer_lab.report.wording import MISSING
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _OF_THE_RECORD = ("name", "seed", "tags", "notes", "fingerprint")
 
@@ -42,20 +46,21 @@ class Choices:
         """What a run's record and configuration say.
 
         Raises:
-            DataError: when the record is damaged.
+            DataError: when the record or the configuration is damaged.
         """
         groups = {"task": str(run.record.get("task"))} | {
             str(group): "+".join(map(str, option)) if isinstance(option, list) else str(option)
             for group, option in (run.record.get("choices") or {}).items()
         }
-        from omegaconf import OmegaConf
-
-        try:
-            content = OmegaConf.to_container(run.config, resolve=False)
-        except DataError:
-            content = {}
-        assert isinstance(content, dict)
-        return cls(run, groups, dict(_leaves(content)))
+        # Read without building a configuration object, which takes ten times as long.
+        path = run.path / ".hydra" / "config.yaml"
+        content: Any = {}
+        if path.is_file():
+            try:
+                content = yaml.load(path.read_bytes(), Loader=_LOADER)
+            except yaml.YAMLError as error:
+                raise DataError(".hydra/config.yaml is no YAML", where=path) from error
+        return cls(run, groups, dict(_leaves(content if isinstance(content, dict) else {})))
 
     def value(self, key: str) -> str | None:
         """The value of a key: a group's option, an entry of the record, or a setting.

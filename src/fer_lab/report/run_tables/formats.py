@@ -34,6 +34,7 @@ _LATEX = {
     "–": "--",
     "±": r"$\pm$",
     "†": r"$^{\dagger}$",
+    "‡": r"$^{\ddagger}$",
     "↑": r"$\uparrow$",
     "↓": r"$\downarrow$",
     "×": r"$\times$",
@@ -129,7 +130,7 @@ def latex(table: RunTable, style: Style) -> str:
 
 def comma_separated(table: RunTable, style: Style) -> str:  # noqa: ARG001 - one form for all
     """Figures in full, with spread, interval and number of runs in columns of their own."""
-    parts = ("", " sd", " low", " high", " runs", " collapsed")
+    parts = ("", " sd", " low", " high", " runs", " collapsed", " partial")
     names = [" ".join((*column.over, str(column.measure))) for column in table.columns]
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
@@ -160,9 +161,13 @@ def notes(table: RunTable, style: Style) -> list[str]:
     if any(cell.low is not None for cell in cells):
         found.append("[ ]: interval of a single run, by resampling its samples.")
     if any(_bold(table, column, style) for column in range(len(table.columns))):
-        found.append("Bold: the best of its column, among runs that have not collapsed.")
+        found.append(
+            "Bold: the best of its column, among runs of all faces that have not collapsed."
+        )
     if any(cell.collapsed for cell in cells):
         found.append("†: collapsed: two classes or fewer are predicted, so a bias says nothing.")
+    if any(cell.partial for cell in cells):
+        found.append("‡: of the faces that an asked model answered for, not of all.")
     if table.added:
         found.append(f"Runs of one row would differ in {', '.join(table.added)}: shown apart.")
     if table.left_out:
@@ -215,14 +220,14 @@ def _text(cell: Cell | None, column: int, table: RunTable, style: Style) -> str:
         text += f" ± {shown(cell.sd)} (n = {cell.count})"
     elif cell.low is not None and cell.high is not None:
         text += f" [{shown(cell.low)}, {shown(cell.high)}]"
-    return text + "†" * bool(cell.collapsed)
+    return text + "†" * bool(cell.collapsed) + "‡" * bool(cell.partial)
 
 
 def _values(cell: Cell | None) -> tuple[float | int | str, ...]:
     if cell is None:
-        return ("", "", "", "", 0, 0)
+        return ("", "", "", "", 0, 0, 0)
     optional = ("" if v is None else v for v in (cell.sd, cell.low, cell.high))
-    return (cell.value, *optional, cell.count, cell.collapsed)
+    return (cell.value, *optional, cell.count, cell.collapsed, cell.partial)
 
 
 def _two_heads(heads: Sequence[tuple[str, str]], keys: int) -> list[str]:

@@ -138,6 +138,12 @@ def figures(run: Run, split: str | None) -> dict[str, Measured | None]:
     return found
 
 
+def answered_in_part(run: Run) -> bool:
+    """Whether a run's figures are of a part of the faces: a model that was asked left some out."""
+    outcomes = (run.record.get("asked") or {}).get("outcomes") or {}
+    return any(count for outcome, count in outcomes.items() if outcome != "answered")
+
+
 def _of_document(facts: Facts) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Names and figures of ``metrics/<split>.json``, as they are named when they are logged."""
     for what in ("accuracy", "mean_class_accuracy", "f1_macro", "f1_weighted"):

@@ -12,7 +12,13 @@ from typing import Any
 from fer_lab.errors import ConfigError, DataError, near_miss
 from fer_lab.report.run import load_run, runs
 from fer_lab.report.run_tables.choices import Choices, differing, named
-from fer_lab.report.run_tables.measures import Measure, Measured, figures, measured
+from fer_lab.report.run_tables.measures import (
+    Measure,
+    Measured,
+    answered_in_part,
+    figures,
+    measured,
+)
 from fer_lab.report.wording import INCOMPLETE, MISSING
 
 Roots = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
@@ -29,6 +35,7 @@ class Cell:
         low: lower end of the interval of a single run; None where there is none.
         high: upper end.
         collapsed: how many of the runs predict two classes or fewer.
+        partial: how many measured a part of the faces alone, those that were answered.
     """
 
     value: float
@@ -37,6 +44,7 @@ class Cell:
     low: float | None = None
     high: float | None = None
     collapsed: int = 0
+    partial: int = 0
 
 
 @dataclass(frozen=True)
@@ -72,13 +80,15 @@ class RunTable:
     def best(self, column: int) -> set[int]:
         """The rows with the best value of a column, if there are several rows to choose from.
 
-        A run that collapsed is never the best: a constant answer has no bias.
+        A run that collapsed is never the best (a constant answer has no bias), nor is one that
+        answered a part of the faces.
         """
         better = self.columns[column].measure.better
+        there = {row: cells[column] for row, cells in enumerate(self.cells)}
         values = {
-            row: cells[column].value  # type: ignore[union-attr]
-            for row, cells in enumerate(self.cells)
-            if cells[column] is not None and not cells[column].collapsed  # type: ignore[union-attr]
+            row: cell.value
+            for row, cell in there.items()
+            if cell is not None and not cell.collapsed and not cell.partial
         }
         if better is None or len(values) < 2:
             return set()
@@ -228,20 +238,20 @@ def _newest_draws(entries: Sequence[Choices], left_out: Counter[str]) -> list[Ch
 
 def _cell(entries: Sequence[Choices], measure: Measure) -> Cell | None:
     found: list[Measured] = []
-    collapsed = 0
+    collapsed = partial = 0
     for entry in entries:
         figure = measured(entry.run, measure)
         if figure is not None:
             found.append(figure)
             collapsed += _collapsed(entry, measure)
+            partial += answered_in_part(entry.run)
     if not found:
         return None
+    counted = {"collapsed": collapsed, "partial": partial}
     values = [figure.value for figure in found]
     if len(values) == 1:
-        return Cell(values[0], 1, None, found[0].low, found[0].high, collapsed)
-    return Cell(
-        statistics.fmean(values), len(values), statistics.stdev(values), None, None, collapsed
-    )
+        return Cell(values[0], 1, None, found[0].low, found[0].high, **counted)
+    return Cell(statistics.fmean(values), len(values), statistics.stdev(values), **counted)
 
 
 def _collapsed(entry: Choices, measure: Measure) -> bool:
