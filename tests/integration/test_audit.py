@@ -18,7 +18,7 @@ from fer_lab.configuration import config_directory, register_resolvers
 from fer_lab.errors import ConfigError
 from tests.integration.runs import command
 from tests.layouts import affectnet, expw, fer2013, rafdb
-from tests.report.test_browser import CHROMIUM
+from tests.report.browser import CHROMIUM
 
 NAMES = ("affectnet", "rafdb", "fer2013", "expw")
 ATTRIBUTES = ("gender", "age", "race")

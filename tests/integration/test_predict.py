@@ -15,38 +15,15 @@ import torch
 from PIL import Image
 
 from fer_lab.errors import ConfigError, DataError
-from fer_lab.predict import predict
 from tests.integration.deployed import (
     CLASSES,
-    composed,
     picture,
     probabilities,
     save,
-    write_trained,
 )
 from tests.integration.runs import command, run_task
 
 SHARES = [f"prob_{name}" for name in CLASSES]
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("trained")
-    return folder, write_trained(folder)
-
-
-@pytest.fixture
-def ask(run, tmp_path):
-    """Predict with the run's model in a fresh folder."""
-
-    def asked(image: object, *overrides: str, checkpoint: Path | None = None) -> pd.DataFrame:
-        out = tmp_path / "out"
-        out.mkdir(exist_ok=True)
-        words = (f"checkpoint='{checkpoint or run[0]}'", f"image='{image}'", "device=cpu")
-        return predict(composed("predict", *words, *overrides), out).set_index("id")
-
-    asked.out = tmp_path / "out"
-    return asked
 
 
 @pytest.fixture(scope="module")
@@ -67,47 +44,47 @@ def album(tmp_path_factory):
     return folder, names
 
 
-def test_probabilities_are_those_of_the_model_and_no_file_is_lost(run, ask, album):
+def test_probabilities_are_those_of_the_model_and_no_file_is_lost(trained, predicted, album):
     folder, names = album
-    table = ask(folder, "batch_size=2")
+    table = predicted(folder, "batch_size=2")
     assert sorted(table.index) == sorted(names)
     for seed, name in enumerate(names):
-        right = probabilities(run[1], picture(seed))
+        right = probabilities(trained[1], picture(seed))
         assert table.loc[name, SHARES].to_numpy(float) == pytest.approx(right, abs=1e-5)
         assert table.loc[name, "prediction"] == CLASSES[right.argmax()]
         assert table.loc[name, "confidence"] == pytest.approx(right.max(), abs=1e-5)
         assert Path(table.loc[name, "path"]) == folder / name
     assert table["prediction"].nunique() > 1
-    aside = pd.read_csv(ask.out / "predictions_set_aside.csv").set_index("id")["reason"]
+    aside = pd.read_csv(predicted.out / "predictions_set_aside.csv").set_index("id")["reason"]
     assert aside.to_dict() == {
         "cut.jpg": "truncated image",
         "empty.png": "empty file",
         "nonsense.jpg": "not an image",
     }
-    facts = json.loads((ask.out / "predictions.json").read_text())
+    facts = json.loads((predicted.out / "predictions.json").read_text())
     assert facts["other_files"] == {".gif": 2, ".txt": 1, "without a suffix": 1}
     on_disk = [path for path in folder.rglob("[!.]*") if path.is_file()]
     others = sum(facts["other_files"].values())
     assert facts["predicted"] + sum(facts["set_aside"].values()) + others == len(on_disk)
 
 
-def test_the_file_holds_the_table_to_the_last_digit(ask, album):
-    table = ask(album[0], f"output='{ask.out / 'mine' / 'all.csv'}'")
-    written = pd.read_csv(ask.out / "mine" / "all.csv", index_col="id")
+def test_the_file_holds_the_table_to_the_last_digit(predicted, album):
+    table = predicted(album[0], f"output='{predicted.out / 'mine' / 'all.csv'}'")
+    written = pd.read_csv(predicted.out / "mine" / "all.csv", index_col="id")
     assert list(written.columns) == ["path", "prediction", "confidence", *SHARES]
     pd.testing.assert_frame_equal(written.astype(table.dtypes), table)
-    assert (ask.out / "mine" / "all_set_aside.csv").is_file()
-    assert (ask.out / "mine" / "all.json").is_file()
+    assert (predicted.out / "mine" / "all_set_aside.csv").is_file()
+    assert (predicted.out / "mine" / "all.json").is_file()
 
 
-def test_answers_do_not_depend_on_the_batch(ask, album):
-    one, all_at_once = ask(album[0], "batch_size=1"), ask(album[0], "batch_size=64")
+def test_answers_do_not_depend_on_the_batch(predicted, album):
+    one, all_at_once = predicted(album[0], "batch_size=1"), predicted(album[0], "batch_size=64")
     assert (one["prediction"] == all_at_once["prediction"]).all()
     assert one[SHARES].to_numpy() == pytest.approx(all_at_once[SHARES].to_numpy(), abs=1e-5)
 
 
 @pytest.mark.parametrize("orientation", range(2, 9))
-def test_a_photograph_is_turned_upright_first(run, ask, tmp_path, orientation):
+def test_a_photograph_is_turned_upright_first(trained, predicted, tmp_path, orientation):
     turns = {2: (0, 1), 3: (2, 0), 4: (2, 1), 5: (1, 1), 6: (1, 0), 7: (3, 1), 8: (3, 0)}
     quarters, mirrored = turns[orientation]
     shown = picture(1)
@@ -115,21 +92,21 @@ def test_a_photograph_is_turned_upright_first(run, ask, tmp_path, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     path = save(np.ascontiguousarray(stored), tmp_path / "turned.png", exif=exif)
-    found = ask(path).loc["turned.png", SHARES].to_numpy(float)
-    assert found == pytest.approx(probabilities(run[1], shown), abs=1e-5)
+    found = predicted(path).loc["turned.png", SHARES].to_numpy(float)
+    assert found == pytest.approx(probabilities(trained[1], shown), abs=1e-5)
 
 
-def test_grey_and_transparent_photographs_are_read_as_colour(run, ask, tmp_path):
+def test_grey_and_transparent_photographs_are_read_as_colour(trained, predicted, tmp_path):
     grey = picture(3)[:, :, 0]
     save(grey, tmp_path / "in" / "grey.png")
     save(np.dstack([picture(4), grey]), tmp_path / "in" / "glass.png")
-    table = ask(tmp_path / "in")
+    table = predicted(tmp_path / "in")
     for name, right in {"grey.png": np.dstack([grey] * 3), "glass.png": picture(4)}.items():
         found = table.loc[name, SHARES].to_numpy(float)
-        assert found == pytest.approx(probabilities(run[1], right), abs=1e-5)
+        assert found == pytest.approx(probabilities(trained[1], right), abs=1e-5)
 
 
-def test_boxes_crop_and_everything_without_one_is_named(run, ask, tmp_path):
+def test_boxes_crop_and_everything_without_one_is_named(trained, predicted, tmp_path):
     folder = tmp_path / "in"
     large = picture(5, 160, 160)
     save(large, folder / "group.png")
@@ -148,7 +125,7 @@ def test_boxes_crop_and_everything_without_one_is_named(run, ask, tmp_path):
         "beside.png,48,0,60,9,0.1\n"
         "elsewhere.png,0,0,9,9,0.1\n"
     )
-    table = ask(folder, f"boxes='{boxes}'")
+    table = predicted(folder, f"boxes='{boxes}'")
     assert list(table.index) == ["alone.png", "group.png#1", "group.png#2"]
     assert table.loc["group.png#2", ["left", "top", "right", "bottom"]].tolist() == [
         *(100, 90, 136.9, 126.9)
@@ -161,22 +138,22 @@ def test_boxes_crop_and_everything_without_one_is_named(run, ask, tmp_path):
     }
     for name, crop in rights.items():
         found = table.loc[name, SHARES].to_numpy(float)
-        assert found == pytest.approx(probabilities(run[1], crop), abs=1e-5)
-    aside = pd.read_csv(ask.out / "predictions_set_aside.csv").set_index("id")["reason"]
+        assert found == pytest.approx(probabilities(trained[1], crop), abs=1e-5)
+    aside = pd.read_csv(predicted.out / "predictions_set_aside.csv").set_index("id")["reason"]
     assert aside.to_dict() == {
         "flat.png": "box without area",
         "nobody.png": "no box",
         "beside.png": "box outside the image",
     }
-    facts = json.loads((ask.out / "predictions.json").read_text())
+    facts = json.loads((predicted.out / "predictions.json").read_text())
     assert facts["boxes_of_other_photographs"] == 1
     assert "cropped to its given box" in facts["caveat"]["text"][0]
 
 
-def test_the_caveat_says_what_the_audit_found(run, ask, album):
-    ask(album[0])
-    caveat = json.loads((ask.out / "predictions.json").read_text())["caveat"]
-    audit = json.loads((run[0] / "metrics" / "test.json").read_text())
+def test_the_caveat_says_what_the_audit_found(trained, predicted, album):
+    predicted(album[0])
+    caveat = json.loads((predicted.out / "predictions.json").read_text())["caveat"]
+    audit = json.loads((trained[0] / "metrics" / "test.json").read_text())
     text = " ".join(caveat["text"])
     assert "no face detection yet" in text
     assert "split female" in text
@@ -193,43 +170,43 @@ def test_the_caveat_says_what_the_audit_found(run, ask, album):
     assert f"{audit['worst_group']['accuracy']:.3f}" in caveat["line"]
 
 
-def test_of_a_checkpoint_alone_nothing_is_claimed(run, ask, album, tmp_path):
+def test_of_a_checkpoint_alone_nothing_is_claimed(trained, predicted, album, tmp_path):
     lone = tmp_path / "lone.ckpt"
-    shutil.copy(run[0] / "checkpoints" / "best.ckpt", lone)
-    ask(album[0] / "a.png", checkpoint=lone)
-    facts = json.loads((ask.out / "predictions.json").read_text())
+    shutil.copy(trained[0] / "checkpoints" / "best.ckpt", lone)
+    predicted(album[0] / "a.png", checkpoint=lone)
+    facts = json.loads((predicted.out / "predictions.json").read_text())
     assert facts["training"] is None
     assert facts["caveat"]["audit"] is None
     assert any("Nothing is known" in sentence for sentence in facts["caveat"]["text"])
 
 
-def test_an_audit_of_another_checkpoint_is_called_so(run, ask, album, tmp_path):
-    copy = shutil.copytree(run[0], tmp_path / "copy")
+def test_an_audit_of_another_checkpoint_is_called_so(trained, predicted, album, tmp_path):
+    copy = shutil.copytree(trained[0], tmp_path / "copy")
     shutil.copy(copy / "checkpoints" / "best.ckpt", copy / "checkpoints" / "last.ckpt")
-    ask(album[0] / "a.png", checkpoint=copy / "checkpoints" / "last.ckpt")
-    text = json.loads((ask.out / "predictions.json").read_text())["caveat"]["text"]
+    predicted(album[0] / "a.png", checkpoint=copy / "checkpoints" / "last.ckpt")
+    text = json.loads((predicted.out / "predictions.json").read_text())["caveat"]["text"]
     assert any("best.ckpt, not of last.ckpt" in sentence for sentence in text)
     (copy / "metrics" / "test.json").write_text("{}")
-    ask(album[0] / "a.png", checkpoint=copy)
-    text = json.loads((ask.out / "predictions.json").read_text())["caveat"]["text"]
+    predicted(album[0] / "a.png", checkpoint=copy)
+    text = json.loads((predicted.out / "predictions.json").read_text())["caveat"]["text"]
     assert any("cannot be read" in sentence for sentence in text)
 
 
-def test_a_list_of_an_earlier_time_does_not_stay(ask, album):
-    ask(album[0])
-    assert (ask.out / "predictions_set_aside.csv").is_file()
-    ask(album[0] / "a.png")
-    assert not (ask.out / "predictions_set_aside.csv").exists()
+def test_a_list_of_an_earlier_time_does_not_stay(predicted, album):
+    predicted(album[0])
+    assert (predicted.out / "predictions_set_aside.csv").is_file()
+    predicted(album[0] / "a.png")
+    assert not (predicted.out / "predictions_set_aside.csv").exists()
 
 
-def test_a_name_that_is_no_text_is_listed(ask, tmp_path):
+def test_a_name_that_is_no_text_is_listed(predicted, tmp_path):
     save(picture(1), tmp_path / "in" / "good.png")
     try:
         shutil.copy(tmp_path / "in" / "good.png", os.fsencode(tmp_path / "in") + b"/\xff.png")
     except OSError:
         pytest.skip("this file system takes names of text alone")
-    assert list(ask(tmp_path / "in").index) == ["good.png"]
-    aside = pd.read_csv(ask.out / "predictions_set_aside.csv")
+    assert list(predicted(tmp_path / "in").index) == ["good.png"]
+    aside = pd.read_csv(predicted.out / "predictions_set_aside.csv")
     assert aside["id"].tolist() == ["\\xff.png"]
 
 
@@ -249,10 +226,10 @@ def test_a_name_that_is_no_text_is_listed(ask, tmp_path):
         ("boxes=nowhere.csv", "cannot be read"),
     ],
 )
-def test_a_mistake_is_one_error(ask, album, override, said):
+def test_a_mistake_is_one_error(predicted, album, override, said):
     with pytest.raises((ConfigError, DataError), match=said):
-        ask(album[0], override)
-    assert not (ask.out / "predictions.csv").exists()
+        predicted(album[0], override)
+    assert not (predicted.out / "predictions.csv").exists()
 
 
 @pytest.mark.parametrize(
@@ -264,35 +241,35 @@ def test_a_mistake_is_one_error(ask, album, override, said):
         ("", "none of the 0 boxes"),
     ],
 )
-def test_a_list_of_boxes_in_disorder_is_refused(ask, album, tmp_path, lines, said):
+def test_a_list_of_boxes_in_disorder_is_refused(predicted, album, tmp_path, lines, said):
     (tmp_path / "boxes.csv").write_text(f"path,left,top,right,bottom\n{lines}\n")
     with pytest.raises(DataError) as error:
-        ask(album[0], f"boxes='{tmp_path / 'boxes.csv'}'")
+        predicted(album[0], f"boxes='{tmp_path / 'boxes.csv'}'")
     assert said in str(error.value)
 
 
-def test_nothing_readable_is_an_error_that_lists_why(ask, album, tmp_path):
+def test_nothing_readable_is_an_error_that_lists_why(predicted, album, tmp_path):
     with pytest.raises(DataError, match="1 truncated image"):
-        ask(album[0] / "cut.jpg")
-    assert (ask.out / "predictions_set_aside.csv").is_file()
+        predicted(album[0] / "cut.jpg")
+    assert (predicted.out / "predictions_set_aside.csv").is_file()
     (tmp_path / "texts").mkdir()
     (tmp_path / "texts" / "a.txt").write_text("x")
     with pytest.raises(DataError, match=r"no image in it; other files: \.txt 1"):
-        ask(tmp_path / "texts")
+        predicted(tmp_path / "texts")
 
 
-def test_a_model_whose_answers_are_no_numbers_is_refused(run, ask, album, tmp_path):
-    content = torch.load(run[0] / "checkpoints" / "best.ckpt", weights_only=True)
+def test_a_model_whose_answers_are_no_numbers_is_refused(trained, predicted, album, tmp_path):
+    content = torch.load(trained[0] / "checkpoints" / "best.ckpt", weights_only=True)
     content["state_dict"]["backbone.head.bias"].fill_(torch.nan)
     torch.save(content, tmp_path / "broken.ckpt")
     with pytest.raises(DataError, match="no numbers"):
-        ask(album[0], checkpoint=tmp_path / "broken.ckpt")
+        predicted(album[0], checkpoint=tmp_path / "broken.ckpt")
 
 
-def test_predictions_joined_with_labels_can_be_evaluated(run, album, tmp_path):
+def test_predictions_joined_with_labels_can_be_evaluated(trained, album, tmp_path):
     folder, names = album
     done = subprocess.run(
-        command(f"checkpoint={run[0]}", str(folder), "output=mine.csv", task="predict"),
+        command(f"checkpoint={trained[0]}", str(folder), "output=mine.csv", task="predict"),
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -15,29 +15,9 @@ import torch
 from fer_lab.data.sources.named_images import files_below
 from fer_lab.errors import ConfigError, DataError
 from fer_lab.models.prediction import _shares
-from fer_lab.predict import load_trained, predict
-from tests.integration.deployed import composed, picture, save, write_trained
+from fer_lab.predict import load_trained
+from tests.integration.deployed import picture, save
 from tests.integration.runs import command
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("trained")
-    return folder, write_trained(folder)
-
-
-@pytest.fixture
-def ask(run, tmp_path):
-    """Predict with the run's model into one folder."""
-
-    def asked(image: object, *overrides: str, checkpoint: Path | None = None) -> pd.DataFrame:
-        out = tmp_path / "out"
-        out.mkdir(exist_ok=True)
-        words = (f"checkpoint='{checkpoint or run[0]}'", f"image='{image}'", "device=cpu")
-        return predict(composed("predict", *words, *overrides), out).set_index("id")
-
-    asked.out = tmp_path / "out"
-    return asked
 
 
 @pytest.fixture(scope="module")
@@ -69,11 +49,11 @@ def stopping(model, batch, number):
     [(signal.SIGINT, "stopped by Ctrl-C"), (signal.SIGTERM, "stopped by SIGTERM")],
 )
 def test_what_is_done_when_somebody_stops_it_is_kept_and_gone_on_from(
-    run, ask, album, monkeypatch, capsys, number, why
+    trained, predicted, album, monkeypatch, capsys, number, why
 ):
     before = signal.getsignal(signal.SIGTERM)
-    whole = ask(album, "batch_size=1").copy()
-    (ask.out / "predictions.csv").unlink()
+    whole = predicted(album, "batch_size=1").copy()
+    (predicted.out / "predictions.csv").unlink()
 
     def loaded(wanted):
         trained = load_trained(wanted)
@@ -83,11 +63,11 @@ def test_what_is_done_when_somebody_stops_it_is_kept_and_gone_on_from(
     with monkeypatch.context() as patch:
         patch.setattr("fer_lab.predict.load_trained", loaded)
         with pytest.raises(KeyboardInterrupt):
-            ask(album, "batch_size=1")
+            predicted(album, "batch_size=1")
     said = capsys.readouterr().err
     assert f"{why}: 3 done, 4 left" in said
-    assert not (ask.out / "predictions.csv").exists()
-    partial = ask.out / "predictions_partial.csv"
+    assert not (predicted.out / "predictions.csv").exists()
+    partial = predicted.out / "predictions_partial.csv"
     assert f"partial='{partial}'" in said
     kept = pd.read_csv(partial, index_col="id")
     assert kept.index.tolist() == whole.index[:3].tolist()
@@ -99,35 +79,37 @@ def test_what_is_done_when_somebody_stops_it_is_kept_and_gone_on_from(
             "fer_lab.models.prediction._shares",
             lambda *given: looked_at.append(len(given[1])) or _shares(*given),
         )
-        again = ask(album, "batch_size=1", f"partial='{partial}'")
+        again = predicted(album, "batch_size=1", f"partial='{partial}'")
     assert sum(looked_at) == 2
     pd.testing.assert_frame_equal(again, whole)
-    written = (ask.out / "predictions.csv").read_text()
-    ask(album, "batch_size=1")
-    assert (ask.out / "predictions.csv").read_text() == written
+    written = (predicted.out / "predictions.csv").read_text()
+    predicted(album, "batch_size=1")
+    assert (predicted.out / "predictions.csv").read_text() == written
 
 
-def test_a_partial_table_of_another_model_or_none_is_refused(run, ask, album, tmp_path):
-    ask(album, f"output='{tmp_path / 'some_partial.csv'}'")
-    content = torch.load(run[0] / "checkpoints" / "best.ckpt", weights_only=True)
+def test_a_partial_table_of_another_model_or_none_is_refused(trained, predicted, album, tmp_path):
+    predicted(album, f"output='{tmp_path / 'some_partial.csv'}'")
+    content = torch.load(trained[0] / "checkpoints" / "best.ckpt", weights_only=True)
     content["state_dict"]["backbone.head.bias"] += 1
     torch.save(content, tmp_path / "other.ckpt")
     given = f"partial='{tmp_path / 'some_partial.csv'}'"
     with pytest.raises(ConfigError, match="another checkpoint_sha256"):
-        ask(album, given, checkpoint=tmp_path / "other.ckpt")
+        predicted(album, given, checkpoint=tmp_path / "other.ckpt")
     (tmp_path / "some_partial.json").unlink()
     with pytest.raises(DataError, match="partial table cannot be read"):
-        ask(album, given)
+        predicted(album, given)
 
 
 @pytest.mark.slow
-def test_ctrl_c_of_the_command_ends_with_130_and_a_partial_table(run, tmp_path):
+def test_ctrl_c_of_the_command_ends_with_130_and_a_partial_table(trained, tmp_path):
     (tmp_path / "in").mkdir()
     picture_file = save(picture(1), tmp_path / "one.png")
     for number in range(6_000):
         (tmp_path / "in" / f"{number:05}.png").symlink_to(picture_file)
     process = subprocess.Popen(
-        command(f"checkpoint={run[0]}", "in", "output=mine.csv", "batch_size=1", task="predict"),
+        command(
+            f"checkpoint={trained[0]}", "in", "output=mine.csv", "batch_size=1", task="predict"
+        ),
         cwd=tmp_path,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -157,13 +139,13 @@ def closed(tmp_path, monkeypatch):
     return tmp_path / "in" / ("x" * 250)
 
 
-def test_a_folder_that_cannot_be_listed_is_counted(ask, closed):
-    assert list(ask(closed.parent).index) == ["good.png"]
-    aside = pd.read_csv(ask.out / "predictions_set_aside.csv")
+def test_a_folder_that_cannot_be_listed_is_counted(predicted, closed):
+    assert list(predicted(closed.parent).index) == ["good.png"]
+    aside = pd.read_csv(predicted.out / "predictions_set_aside.csv")
     assert aside["reason"].tolist() == ["folder that cannot be listed"]
     assert Path(aside["path"][0]).is_relative_to(closed)
     with pytest.raises(DataError, match="no image in it; folders that cannot be listed: 1"):
-        ask(closed)
+        predicted(closed)
 
 
 def test_datasets_warn_of_folders_that_cannot_be_listed(closed, caplog):

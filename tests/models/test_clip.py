@@ -19,6 +19,7 @@ from fer_lab.models.checkpoints import load_checkpoint
 from fer_lab.models.clip import CLIPB16, CLIPZeroShot
 from fer_lab.models.exporting import exported_program, with_probabilities
 from tests.models.batches import batch, loader, trainer
+from tests.models.patches import assert_the_deciding_patch_is_explained
 
 SMALL = "fer-lab-test-clip"
 CLASSES = ["happy", "surprise", "anger"]
@@ -241,23 +242,7 @@ def test_the_patch_that_decides_is_what_is_explained(place):
     torch.manual_seed(0)
     model = one_patch_decides(SmallTower(3))
     assert model.attribution_layer == "backbone.visual.transformer.resblocks.0.ln_1"
-    image = torch.full((1, 3, SIDE, SIDE), 0.5) + 0.01 * torch.rand(1, 3, SIDE, SIDE)
-    plain = model(image)
-    row, column = place
-    image[:, 0, 16 * row : 16 * row + 16, 16 * column : 16 * column + 16] = 1
-    assert model(image)[0, 1] > plain[0, 1]
-    for method in ("gradcam", "hirescam"):
-        heat = attribute(model, image, 1, method=method)
-        cells = F.avg_pool2d(heat[:, None], 16)[0, 0]
-        assert divmod(int(cells.argmax()), 7) == place
-        # Neighbours get what the enlargement to pixels spreads, the others nothing.
-        apart = [
-            cells[r, c]
-            for r in range(7)
-            for c in range(7)
-            if max(abs(r - row), abs(c - column)) > 1
-        ]
-        assert max(apart) < 0.2 * cells.max()
+    assert_the_deciding_patch_is_explained(model, place, SIDE)
 
 
 def test_it_is_explained_at_the_last_blocks_first_norm(published, image):

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import html
-import re
 import shutil
-import subprocess
 
 import numpy as np
 import pytest
@@ -13,31 +10,9 @@ from matplotlib.image import imread
 
 from fer_lab.report.page import write_page
 from fer_lab.report.run import Run
+from tests.report.browser import browse, needed, width_of, without_policy
 
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))),
-    None,
-)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium to open the page in")
-
-
-def browse(tmp_path, target, *options):
-    profile = tmp_path / "profile"
-    result = subprocess.run(
-        [
-            *(CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic"),
-            *("--no-first-run", "--disable-background-networking", "--disable-component-update"),
-            *("--disable-sync", "--hide-scrollbars", f"--user-data-dir={profile}"),
-            *options,
-            target.as_uri(),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=True,
-    )
-    shutil.rmtree(profile, ignore_errors=True)
-    return result.stdout
+pytestmark = needed
 
 
 @pytest.fixture(scope="module")
@@ -49,18 +24,9 @@ def report(whole_folder, tmp_path_factory):
 
 @pytest.mark.parametrize("width", [320, 390, 1280])
 def test_nothing_is_wider_than_the_screen(report, tmp_path, width):
-    text = re.sub(r"<meta http-equiv=\"Content-Security-Policy\"[^>]*>", "", report.read_text())
-    # A frame, since a window cannot be as narrow as a phone; what is folded away counts too.
-    frame = tmp_path / "frame.html"
-    frame.write_text(
-        f"<!doctype html><iframe id=f width={width} height=800 style='border:0' "
-        f'srcdoc="{html.escape(text.replace("<details>", "<details open>"))}"></iframe>'
-        "<script>onload = () => { const page = document.getElementById('f').contentDocument;"
-        "document.title = page.images.length + ' images, width '"
-        "+ page.documentElement.scrollWidth; }</script>"
-    )
-    shown = browse(tmp_path, frame, "--dump-dom", "--virtual-time-budget=5000")
-    assert f"<title>11 images, width {width}</title>" in shown
+    # What is folded away counts too.
+    text = without_policy(report).replace("<details>", "<details open>")
+    assert width_of(text, tmp_path, width) == f"11 images, width {width}"
 
 
 def test_the_policy_of_the_page_blocks_scripts(report, tmp_path):

@@ -6,7 +6,6 @@ import inspect
 
 import pytest
 import torch
-import torch.nn.functional as F  # noqa: N812
 from hydra import compose, initialize_config_dir
 from hydra.utils import get_class
 from omegaconf import OmegaConf
@@ -22,6 +21,7 @@ from tests.models.ceprompt.small import (
     shaken,
     small,
 )
+from tests.models.patches import assert_the_deciding_patch_is_explained
 
 
 def test_it_is_explained_at_the_patches_that_the_last_block_reads(published, image):
@@ -70,23 +70,7 @@ def test_the_patch_that_decides_is_what_is_explained(place, learned):
     torch.manual_seed(0)
     template = "a " * 15 + "{expression}"
     model = one_patch_decides(small(prompt_tokens=learned, template=template))
-    image = torch.full((1, 3, SIDE, SIDE), 0.5) + 0.01 * torch.rand(1, 3, SIDE, SIDE)
-    plain = model(image)
-    row, column = place
-    image[:, 0, 16 * row : 16 * row + 16, 16 * column : 16 * column + 16] = 1
-    assert model(image)[0, 1] > plain[0, 1]
-    for method in ("gradcam", "hirescam"):
-        heat = attribute(model, image, 1, method=method)
-        cells = F.avg_pool2d(heat[:, None], 16)[0, 0]
-        assert divmod(int(cells.argmax()), 7) == place
-        # Neighbours get what the enlargement to pixels spreads, the others nothing.
-        apart = [
-            cells[r, c]
-            for r in range(7)
-            for c in range(7)
-            if max(abs(r - row), abs(c - column)) > 1
-        ]
-        assert max(apart) < 0.2 * cells.max()
+    assert_the_deciding_patch_is_explained(model, place, SIDE)
 
 
 @pytest.mark.parametrize(

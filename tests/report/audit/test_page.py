@@ -9,7 +9,7 @@ from fer_lab.report.audit.figures import write_figures
 from fer_lab.report.audit.page import page, write_page
 from fer_lab.report.audit.wording import MEANINGS, MEASURE_CODES, MEASURE_TITLES
 from tests.report.audited import audited, side
-from tests.report.test_browser import CHROMIUM, browse
+from tests.report.browser import CHROMIUM, browse
 from tests.report.test_page import EVIL, Reader
 
 SOURCES = {"gender": "FairFace", "race": "annotated"}

@@ -16,19 +16,19 @@ from matplotlib.image import imread
 
 from fer_lab.report.dashboard.gather import gather
 from fer_lab.report.dashboard.page import document, write_dashboard
+from tests.report.browser import browse, needed, width_of, without_policy
 from tests.report.dashboard.conftest import EVIL
 from tests.report.dashboard.made_up import write_comparable
 from tests.report.fabricated import CLASSES
-from tests.report.test_browser import CHROMIUM, browse
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium to open the page in")
+pytestmark = needed
 
 HERE = Path(__file__).parent
 
 
 def run_in_page(path, tmp_path, script):
     """What ``script`` leaves in ``results``, run at the end of a copy of the page."""
-    text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", path.read_text())
+    text = without_policy(path)
     reader = (HERE / "reader.js").read_text()
     ending = f"""<script>
     const results = {{}};
@@ -312,16 +312,8 @@ def test_runs_without_audited_attributes_are_shown_by_class(tmp_path):
 
 @pytest.mark.parametrize("width", [320, 390, 1280])
 def test_nothing_is_wider_than_the_screen(path, tmp_path, width):
-    text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", path.read_text())
-    frame = tmp_path / "frame.html"
-    frame.write_text(
-        f"<!doctype html><iframe id=f width={width} height=800 style='border:0' "
-        f'srcdoc="{html.escape(text)}"></iframe>'
-        "<script>onload = () => { const page = document.getElementById('f').contentDocument;"
-        "document.title = 'width ' + page.documentElement.scrollWidth; }</script>"
-    )
-    shown = browse(tmp_path, frame, "--dump-dom", "--virtual-time-budget=5000")
-    assert f"<title>width {width}</title>" in shown
+    shown = width_of(without_policy(path), tmp_path, width)
+    assert shown.endswith(f", width {width}")
 
 
 def test_the_page_runs_under_its_own_policy_and_no_other_script_does(path, tmp_path):
