@@ -44,6 +44,15 @@ def stopping(model, batch, number):
     return model
 
 
+@pytest.fixture
+def interruptible():
+    """Shells let background jobs ignore Ctrl-C, and tests started by one would."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize(
     ("number", "why"),
     [(signal.SIGINT, "stopped by Ctrl-C"), (signal.SIGTERM, "stopped by SIGTERM")],
