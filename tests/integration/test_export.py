@@ -237,11 +237,8 @@ def write_checkpoint(model: Classifier, path: Path) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "size"), [("resnet18", 64), ("mobilenetv1_100", 64), ("vit_tiny_patch16_224", 224)]
-)
-def test_backbones_of_every_kind_export(tmp_path, name, size):
-    model = TimmClassifier(7, name=name, classes=CLASSES, image_size=size)
+def test_a_network_of_many_layers_is_exported_and_checked_in_a_fresh_process(tmp_path):
+    model = TimmClassifier(7, name="resnet18", classes=CLASSES, image_size=64)
     for part in model.modules():  # statistics that are no identity
         if isinstance(part, nn.BatchNorm2d):
             part.running_mean.normal_(0, 0.1)
@@ -250,4 +247,4 @@ def test_backbones_of_every_kind_export(tmp_path, name, size):
     out = export(composed("export", f"checkpoint='{path}'"), tmp_path / "out")
     facts = json.loads(out.with_suffix(".json").read_text())
     assert facts["check"]["random"]["largest_difference"] <= 1e-4
-    assert facts["input"]["shape"] == ["batch", 3, size, size]
+    assert facts["input"]["shape"] == ["batch", 3, 64, 64]
