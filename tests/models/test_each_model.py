@@ -217,17 +217,25 @@ def answering_differently(model: nn.Module, images: torch.Tensor) -> nn.Module:
         model.backbone.begin_distilling()  # the stage whose logits are no cosines
     for part in model.modules():
         if isinstance(part, nn.modules.batchnorm._BatchNorm):
-            part.momentum = 0.5
+            part.momentum = 1.0
     model.train()
     with torch.no_grad():
         model(images)  # statistics of batch norms, which are no identity then
         logits = model.eval()(images)
-        head = model.backbone.get_submodule(model.head)
-        if isinstance(head, nn.Linear):
-            scale = 2 / logits.std(dim=0)
-            head.weight.mul_(scale[:, None])
-            head.bias.sub_(logits.mean(dim=0)).mul_(scale)
+        parts = model.backbone.get_submodule(model.head).modules()
+        dense = [part for part in parts if isinstance(part, nn.Linear)]
+        if dense:
+            # Rounding is scaled up too, so that it must not be by much.
+            scale = 0.4 / logits.std(dim=0)
+            dense[-1].weight.mul_(scale[:, None])
+            dense[-1].bias.sub_(logits.mean(dim=0)).mul_(scale)
     return model
+
+
+def lit_differently(images: torch.Tensor) -> torch.Tensor:
+    """Faces in light of other colours and strengths, which any network tells apart."""
+    generator = torch.Generator().manual_seed(0)
+    return images * (0.1 + 0.9 * torch.rand(len(images), 3, 1, 1, generator=generator))
 
 
 @pytest.mark.slow
@@ -235,14 +243,14 @@ def answering_differently(model: nn.Module, images: torch.Tensor) -> nn.Module:
 def test_exported_files_give_the_same_probabilities(name, faces, tmp_path):
     torch.manual_seed(0)
     case = CASES[name]
-    images = of_size(faces, case.small)["image"]
+    images = lit_differently(of_size(faces, case.small)["image"])
     model = built(name, image_size=case.small, **case.options)
     whole = with_probabilities(answering_differently(model, images))
     # Batches of other sizes than the one that it was exported with.
     inputs = {8: images, 1: images[2:3], 3: images[3:6]}
     with torch.inference_mode():
         expected = {size: whole(each) for size, each in inputs.items()}
-    assert (expected[8].amax(0) - expected[8].amin(0)).max() > 0.1
+    assert (expected[8].amax(0) - expected[8].amin(0)).max() > 0.05
     program = exported_program(whole, case.small)
     del model, whole
 
