@@ -40,8 +40,7 @@ LAYERS = [
         "export",
         "models_table",
     },
-    {"explaining", "listing"},
-    {"reporting"},
+    {"explaining", "listing", "reporting"},
     {"tasks", "cli"},
 ]
 DEPTH = {name: depth for depth, names in enumerate(LAYERS) for name in names}

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from fer_lab.errors import ConfigError, DataError
+from fer_lab.errors import ConfigError
 
 if TYPE_CHECKING:
     import pandas as pd
-
-ROOTS = ("outputs", "multirun")
 
 
 def runs(cfg: DictConfig, folder: Path) -> pd.DataFrame:  # noqa: ARG001 - it leaves nothing there
@@ -32,6 +30,7 @@ def runs(cfg: DictConfig, folder: Path) -> pd.DataFrame:  # noqa: ARG001 - it le
     from rich.console import Console
 
     from fer_lab.report.dashboard.terminal import all_runs, chosen, run_list, sorted_runs
+    from fer_lab.report.roots import named_folders
 
     options: Any = OmegaConf.to_container(cfg, resolve=True)
     if not isinstance(options["where"], dict | None):
@@ -47,7 +46,7 @@ def runs(cfg: DictConfig, folder: Path) -> pd.DataFrame:  # noqa: ARG001 - it le
     limit = options["limit"]
     if limit is not None and (type(limit) is not int or limit < 1):
         raise ConfigError(f"limit={limit} is no number of runs", where="limit", hint="limit=20")
-    found = all_runs(named_folders(cfg.runs))
+    found = all_runs(named_folders(options["runs"]))
     kept = sorted_runs(
         chosen(found, options["where"] or {}), str(options["sort"]), reverse=options["reverse"]
     )
@@ -56,23 +55,3 @@ def runs(cfg: DictConfig, folder: Path) -> pd.DataFrame:  # noqa: ARG001 - it le
     console = Console()
     console.print(run_list(kept, total=len(found), width=console.width))
     return kept
-
-
-def named_folders(given: Any) -> list[str]:
-    """The folders to read: those named, else those of ``outputs`` and ``multirun`` that are there.
-
-    Raises:
-        DataError: when nothing is named and neither is there.
-    """
-    content = OmegaConf.to_container(given) if OmegaConf.is_config(given) else given
-    if content is None or content == []:
-        there = [root for root in ROOTS if Path(root).is_dir()]
-        if not there:
-            raise DataError(
-                "there are no runs here: neither outputs nor multirun is a folder",
-                where=Path.cwd(),
-                hint="runs=FOLDER names a folder with runs anywhere below",
-            )
-        return there
-    names = [str(name) for name in content] if isinstance(content, list) else [str(content)]
-    return [str(Path(name).expanduser()) for name in names]

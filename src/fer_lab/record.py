@@ -20,6 +20,7 @@ from typing import Any
 
 from fer_lab.errors import ConfigError
 from fer_lab.files import write_json
+from fer_lab.report.roots import ROOTS
 from fer_lab.report.run import Run, load_run, runs
 
 RECORD = "run.json"
@@ -92,7 +93,7 @@ class RunRecord:
         self.update(status=status, error=error, ended=_now())
 
 
-def find_resumable(wanted: str, roots: tuple[str, ...] = ("outputs", "multirun")) -> Run:
+def find_resumable(wanted: str, roots: tuple[str, ...] = ROOTS) -> Run:
     """The run to go on with.
 
     Args:
@@ -127,7 +128,7 @@ def find_resumable(wanted: str, roots: tuple[str, ...] = ("outputs", "multirun")
     return run
 
 
-def find_checkpoint(wanted: str, roots: tuple[str, ...] = ("outputs", "multirun")) -> Path:
+def find_checkpoint(wanted: str, roots: tuple[str, ...] = ROOTS) -> Path:
     """The file of a trained model.
 
     Args:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from fer_lab.errors import ConfigError, DataError
-from fer_lab.listing import named_folders
+from fer_lab.errors import ConfigError
 
 _LARGE = 5_000_000
 
@@ -30,6 +30,7 @@ def report(cfg: DictConfig, folder: Path) -> Path:  # noqa: ARG001 - the page go
 
     from fer_lab.report.dashboard.gather import gather
     from fer_lab.report.dashboard.page import write_dashboard
+    from fer_lab.report.roots import named_folders, no_runs
 
     path = Path(str(cfg.output)).expanduser()
     if path.is_dir() or path.suffix.lower() not in (".html", ".htm"):
@@ -38,14 +39,11 @@ def report(cfg: DictConfig, folder: Path) -> Path:  # noqa: ARG001 - the page go
             where=path.absolute(),
             hint="name a file that ends in .html, such as output=report.html",
         )
-    roots = named_folders(cfg.runs)
+    options: Any = OmegaConf.to_container(cfg, resolve=True)
+    roots = named_folders(options["runs"])
     entries = gather(roots)
     if not entries:
-        raise DataError(
-            "there are no runs",
-            where=", ".join(str(Path(root).absolute()) for root in roots),
-            hint="fer-lab train makes one; runs=FOLDER names other folders",
-        )
+        raise no_runs(roots)
     write_dashboard(entries, path, title=str(cfg.title), roots=roots)
     size = path.stat().st_size
     damaged = sum(entry.shown["status"] == "unreadable" for entry in entries)

@@ -7,9 +7,8 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from fer_lab.errors import ConfigError, near_miss
+from fer_lab.report.roots import named_folders
 from fer_lab.report.run_tables.table import RunTable
-
-_ROOTS = ("outputs", "multirun")
 
 
 def table(cfg: DictConfig, folder: Path) -> RunTable:
@@ -54,7 +53,7 @@ def table(cfg: DictConfig, folder: Path) -> RunTable:
         options["digits"], options["percent"], options["titles"] or {}, bold=options["bold"]
     )
     found = run_table(
-        options["runs"] or [root for root in _ROOTS if Path(root).is_dir()] or _ROOTS[0],
+        named_folders(options["runs"]),
         rows=options["rows"],
         columns=options["columns"],
         values=options["values"],

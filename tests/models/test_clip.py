@@ -318,6 +318,7 @@ def test_offline_published_weights_are_one_clear_error(monkeypatch, tmp_path):
     [
         ({"templates": ["a face"]}, "write {expression}"),
         ({"templates": ["{expresion} face"]}, "write {expression}"),
+        ({"templates": ["{expression.face}"]}, "write {expression}"),
         ({"templates": []}, "no template"),
         ({"words": {"angre": "angry"}}, "did you mean 'anger'"),
         ({"classes": None}, "names of classes"),

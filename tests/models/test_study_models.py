@@ -271,8 +271,8 @@ def test_published_weights_come_under_the_transfer_head(monkeypatch):
 
 @pytest.mark.parametrize("new", [False, True])
 def test_of_given_weights_the_new_classifier_keeps_the_convolutions_alone(monkeypatch, new):
-    def load(backbone, path, *, head):
-        assert (path, head) == ("vgg.pth", "head.fc")
+    def load(backbone, path, *, head, classes):
+        assert (path, head, classes) == ("vgg.pth", "head.fc", None)
         with torch.no_grad():
             for parameter in backbone.parameters():
                 parameter.fill_(2.0)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import socket
 import time
 
@@ -11,7 +12,7 @@ from huggingface_hub import constants
 from safetensors.torch import save_file
 
 from fer_lab.errors import ConfigError
-from fer_lab.models import BaselineCNN, ResNet50, TimmClassifier
+from fer_lab.models import BaselineCNN, ResNet50, ResNet50Transfer, TimmClassifier
 from fer_lab.models.weights import imagenet_model
 from tests.models.batches import batch, loader, trainer
 
@@ -50,6 +51,30 @@ def test_a_lightning_checkpoint_is_read(tmp_path, trained):
     run.fit(trained, loader(batch(4)))
     run.save_checkpoint(tmp_path / "a.ckpt")
     assert states_equal(BaselineCNN(image_size=16, weights=str(tmp_path / "a.ckpt")), trained)
+
+
+@pytest.mark.parametrize("model_class", [BaselineCNN, ResNet50Transfer])
+def test_rows_of_a_checkpoints_head_are_found_by_the_names_of_their_classes(
+    tmp_path, model_class, caplog
+):
+    size = 16 if model_class is BaselineCNN else 32
+    known, image = ["happy", "sad", "anger"], batch(4, size=size)["image"]
+    torch.manual_seed(1)
+    model = model_class(3, classes=known, image_size=size).eval()
+    run = trainer()
+    run.strategy.connect(model)
+    run.save_checkpoint(tmp_path / "a.ckpt")
+    options = {"image_size": size, "weights": str(tmp_path / "a.ckpt")}
+    for wanted in (["anger", "happy", "sad"], ["sad", "anger"]):
+        other = model_class(len(wanted), classes=wanted, **options).eval()
+        columns = [known.index(name) for name in wanted]
+        torch.testing.assert_close(other(image), model(image)[:, columns])
+    with caplog.at_level("INFO"):
+        other = model_class(3, classes=["happy", "sad", "fear"], **options)
+    assert re.search(r", (head|fc\.logits)\S+ new|(head|fc\.logits)\.weight new", caplog.text)
+    logits = other.backbone.get_submodule("head" if size == 16 else "fc.logits")
+    trained_logits = model.backbone.get_submodule("head" if size == 16 else "fc.logits")
+    assert not torch.equal(logits.weight, trained_logits.weight)
 
 
 def test_a_head_of_another_size_is_left_out_and_said(tmp_path, trained, caplog):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pandas as pd
 import pytest
 
@@ -93,6 +95,18 @@ def test_groups_that_are_answered_less_are_named(run):
     assert "more than chance explains (p <0.001)" in gender["note"]
     assert age["rows"][0]["share"] == "–"
     assert age["note"] == "nothing to compare"
+
+
+@pytest.mark.parametrize(
+    ("answered", "said"), [(12, "answered alike: all of them"), (7, "nothing to compare")]
+)
+def test_a_single_group_is_answered_alike_only_if_all_of_it_is(run, answered, said):
+    group = {"asked": 12, "answered": answered, "right": 5}
+    asked = {**ASKED, "by_group": {"gender": {"groups": {"female": group}, "p": None}}}
+    record = json.loads((run.path / "run.json").read_text()) | {"asked": asked}
+    (run.path / "run.json").write_text(json.dumps(record))
+    (gender,) = asked_section(Run(run.path))["attributes"]
+    assert gender["note"] == said
 
 
 def test_examples_are_of_all_reasons_once_each_and_short(run):

@@ -6,6 +6,7 @@ from fer_lab.losses.classification import (
     cross_entropy,
     mixed_cross_entropy,
     sample_cross_entropy,
+    weighted_mean,
 )
 
-__all__ = ["cross_entropy", "mixed_cross_entropy", "sample_cross_entropy"]
+__all__ = ["cross_entropy", "mixed_cross_entropy", "sample_cross_entropy", "weighted_mean"]

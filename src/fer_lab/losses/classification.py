@@ -45,8 +45,22 @@ def cross_entropy(
     if weight is None:
         return F.cross_entropy(logits, label, label_smoothing=label_smoothing)
     losses = sample_cross_entropy(logits, label, label_smoothing=label_smoothing)
-    total = weight.sum().clamp_min(torch.finfo(losses.dtype).tiny)
-    return (losses * weight).sum() / total
+    return weighted_mean(losses, weight)
+
+
+def weighted_mean(values: Tensor, weight: Tensor | None) -> Tensor:
+    """``Σ w·v / Σ w``; the mean without weights, 0 when all are 0.
+
+    Args:
+        values: ``[B]``.
+        weight: not negative, ``[B]``; all equal when None.
+
+    Returns:
+        A scalar.
+    """
+    if weight is None:
+        return values.mean()
+    return (values * weight).sum() / weight.sum().clamp_min(torch.finfo(values.dtype).tiny)
 
 
 def mixed_cross_entropy(

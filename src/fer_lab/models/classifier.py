@@ -100,7 +100,7 @@ class Classifier(BriefGradients, ExactPlateaus):
         if weights == "imagenet":
             self.backbone = self.imagenet_backbone()
         elif weights != "random":
-            load_file(self.backbone, weights, head=self.head)
+            load_file(self.backbone, weights, head=self.head, classes=self.classes)
         # Plain containers, or a checkpoint would not load with weights_only=True; "random",
         # because whoever loads a checkpoint has its weights and perhaps no network.
         self.save_hyperparameters(

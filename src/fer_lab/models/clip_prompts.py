@@ -58,7 +58,7 @@ def check_prompts(
     for template in templates:
         try:
             says = template.format(expression="happy") != template.format(expression="sad")
-        except (LookupError, ValueError):
+        except (LookupError, ValueError, AttributeError):
             says = False
         if not says:
             raise ConfigError(

@@ -74,7 +74,7 @@ class CLIPImageTower(Classifier):
 
     def load(self, weights: str) -> None:
         """Fill the backbone with weights that are not ``random``."""
-        load_towers(self.backbone, weights_file(self.architecture, weights))
+        load_towers(self.backbone, weights_file(self.architecture, weights), self.classes)
 
     @property
     def head(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import open_clip
@@ -11,7 +12,14 @@ from open_clip.pretrained import download_pretrained_from_hf
 from torch import nn
 
 from fer_lab.errors import ConfigError, near_miss
-from fer_lab.models.weights import obstacle_to, refuse_misfits, tensors_of
+from fer_lab.models.weights import (
+    contents_of,
+    obstacle_to,
+    options_in,
+    refuse_misfits,
+    rows_by_name,
+    tensors_in,
+)
 
 log = logging.getLogger(__name__)
 
@@ -84,22 +92,25 @@ def _published(architecture: str, name: str, timeout: float) -> Path:
     )
 
 
-def load_towers(network: nn.Module, file: Path) -> None:
+def load_towers(network: nn.Module, file: Path, classes: Sequence[str] | None = None) -> None:
     """Load a weights file into ``network``.
 
     Of a file with both towers an image tower alone takes its own part. Position embeddings of
-    another grid are interpolated. A head of another size is left as it is.
+    another grid are interpolated. A head of another size is left as it is; rows of a checkpoint's
+    head are taken by the names of their classes.
 
     Args:
         network: ``open_clip.CLIP``, or a module with ``visual`` and ``head``; changed in place, or
             not at all when an error is raised.
         file: a ``.safetensors`` file, a torch file of tensors, or a checkpoint.
+        classes: names of the model's classes, where they are known.
 
     Raises:
         ConfigError: if the file is broken, holds anything but weights, or is of another
             architecture; the first names that differ are listed.
     """
-    tensors = tensors_of(file)
+    content = contents_of(file)
+    tensors = tensors_in(content, file)
     prefixes = [name.removesuffix(_ANCHOR) for name in tensors if name.endswith(_ANCHOR)]
     if not prefixes:
         raise ConfigError(
@@ -109,6 +120,7 @@ def load_towers(network: nn.Module, file: Path) -> None:
         )
     prefix = min(prefixes, key=len)
     given = {n.removeprefix(prefix): t.float() for n, t in tensors.items() if n.startswith(prefix)}
+    given = rows_by_name(given, _HEAD, options_in(content).get("classes"), classes)
     resize_pos_embed(given, network)
     own = network.state_dict()
     parts = {name.partition(".")[0] for name in own}

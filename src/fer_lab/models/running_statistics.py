@@ -22,7 +22,8 @@ def share_running_statistics(model: pl.LightningModule) -> None:
         return
     wrapped = trainer.strategy.model
     if isinstance(wrapped, DistributedDataParallel):
-        for name in ("broadcast_buffers", "forward_sync_buffers"):  # before and after torch 2.12
+        # The older and the newer name that torch has for it.
+        for name in ("broadcast_buffers", "forward_sync_buffers"):
             setattr(wrapped, name, False)
     for buffer in model.buffers():
         torch.distributed.broadcast(buffer, src=0)

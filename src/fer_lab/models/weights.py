@@ -8,7 +8,7 @@ import ssl
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +26,21 @@ _PROGRAM = re.compile(r"GLOBAL:? (\S+)")
 _ALTERNATIVES = "use model.weights=random, or model.weights=<path of a weights file>"
 
 
-def load_file(backbone: nn.Module, path: str, *, head: str) -> None:
+def load_file(
+    backbone: nn.Module, path: str, *, head: str, classes: Sequence[str] | None = None
+) -> None:
     """Load a weights file into ``backbone``.
 
     Takes a ``.safetensors`` file, a torch file of tensors, or a Lightning checkpoint. Prefixes
     that training programs put before names (``model.``, ``backbone.``, …) are found and removed.
-    A head of another size is left as it is, with a message; one of equal size is loaded.
+    A head of another size is left as it is, with a message; one of equal size is loaded. Rows of a
+    checkpoint's head are taken by the names of their classes.
 
     Args:
         backbone: changed in place, or not at all when an error is raised.
         path: the file.
         head: path in ``backbone`` of the module that makes the logits.
+        classes: names of the model's classes, where they are known.
 
     Raises:
         ConfigError: if the file is missing, is broken, holds anything but weights (nothing in it
@@ -50,7 +54,9 @@ def load_file(backbone: nn.Module, path: str, *, head: str) -> None:
             hint="give the path of a file, or use model.weights=random or imagenet",
         )
     own = backbone.state_dict()
-    given = from_torchvision(_without_prefix(tensors_of(file), own), backbone)
+    content = contents_of(file)
+    given = from_torchvision(_without_prefix(tensors_in(content, file), own), backbone)
+    given = rows_by_name(given, f"{head}.", options_in(content).get("classes"), classes)
     # Inception's second head, of training alone, is in files that its models are published in.
     given = {name: tensor for name, tensor in given.items() if not name.startswith("AuxLogits.")}
     for name in [name for name in given if name.startswith(f"{head}.")]:
@@ -193,15 +199,6 @@ def obstacle_to(endpoint: str, timeout: float) -> str | None:
     return answer[0] if answer else f"{endpoint} does not answer within {timeout:g} s"
 
 
-def tensors_of(file: Path) -> dict[str, Tensor]:
-    """The tensors of a file by name, whatever they are wrapped in.
-
-    Raises:
-        ConfigError: if it is broken, or holds anything but weights.
-    """
-    return tensors_in(contents_of(file), file)
-
-
 def contents_of(file: Path) -> Any:
     """What a file of weights holds; nothing in it is executed.
 
@@ -240,6 +237,42 @@ def tensors_in(content: Any, file: Path) -> dict[str, Tensor]:
         where=file,
         hint="save model.state_dict() with torch.save, or use a Lightning checkpoint",
     )
+
+
+def options_in(content: Any) -> Mapping[str, Any]:
+    """What a checkpoint of this package says of its model; nothing of any other file."""
+    options = content.get("hyper_parameters") if isinstance(content, Mapping) else None
+    return options if isinstance(options, Mapping) else {}
+
+
+def rows_by_name(
+    given: Mapping[str, Tensor],
+    head: str,
+    known: Sequence[str] | None,
+    wanted: Sequence[str] | None,
+) -> dict[str, Tensor]:
+    """Weights in which a head's rows, one a class, are those of the wanted classes in their order.
+
+    Args:
+        given: weights by name.
+        head: beginning of the head's names.
+        known: the classes of the weights; None where they are not known.
+        wanted: those of the model; likewise.
+
+    Returns:
+        The weights as they are where either is not known; without the rows where a wanted class is
+        not among the known ones.
+    """
+    if not isinstance(known, Sequence) or wanted is None or list(known) == list(wanted):
+        return dict(given)
+    rows = [known.index(name) for name in wanted if name in known]
+    found: dict[str, Tensor] = {}
+    for name, tensor in given.items():
+        if not (name.startswith(head) and tensor.ndim and len(tensor) == len(known)):
+            found[name] = tensor
+        elif len(rows) == len(wanted):
+            found[name] = tensor[torch.tensor(rows)]
+    return found
 
 
 def unreadable(error: Exception) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from fer_lab.asking.evenness import SIGNIFICANT
 from fer_lab.errors import DataError
 from fer_lab.report.run import Run
 from fer_lab.report.wording import count, name, number, printable, probability
@@ -108,9 +109,9 @@ def _attribute(attribute: str, part: Mapping[str, Any]) -> dict[str, Any]:
 def _note(rows: Sequence[Mapping[str, Any]], p: float | None) -> str:
     """Whether the shares differ more than those of groups drawn at random."""
     if p is None:
-        answered = sum(row["answered"] for row in rows)
-        return "nothing to compare" if not answered else "answered alike: all of them"
-    if p < 0.05:
+        asked, answered = (sum(row[what] for row in rows) for what in ("asked", "answered"))
+        return "answered alike: all of them" if asked == answered > 0 else "nothing to compare"
+    if p < SIGNIFICANT:
         return (
             f"these shares differ more than chance explains (p {probability(p)}): figures of "
             "answered images compare whom the model chose to answer about"

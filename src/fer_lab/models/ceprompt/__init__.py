@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from fer_lab.errors import ConfigError
+from fer_lab.losses import weighted_mean
 from fer_lab.models.ceprompt.distillation import distillation as lesson_of
-from fer_lab.models.ceprompt.distillation import weighted_mean
 from fer_lab.models.ceprompt.network import CEPromptNetwork
 from fer_lab.models.classifier import Batch
 from fer_lab.models.clip_prompts import check_prompts, prompts_of, tokens_of

@@ -41,10 +41,3 @@ def distillation(lesson: Lesson, temperature: float) -> Tensor:
     answers = F.kl_div(found, target, reduction="none", log_target=True).sum(1)
     embedding, taught = F.normalize(lesson.embedding, dim=1), F.normalize(lesson.taught, dim=1)
     return answers + (embedding - taught).abs().mean(1)
-
-
-def weighted_mean(values: Tensor, weight: Tensor | None) -> Tensor:
-    """``Σ w·v / Σ w`` as of the cross-entropy beside it; the mean when there are no weights."""
-    if weight is None:
-        return values.mean()
-    return (values * weight).sum() / weight.sum().clamp_min(1e-30)

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from fer_lab.errors import ConfigError
-from fer_lab.models.weights import contents_of, refuse_misfits, tensors_in
+from fer_lab.models.weights import (
+    contents_of,
+    options_in,
+    refuse_misfits,
+    rows_by_name,
+    tensors_in,
+)
 
 log = logging.getLogger(__name__)
 
@@ -73,12 +78,11 @@ def load_whole(
     file = _existing(path, "weights")
     content = contents_of(file)
     given = _named(content, file)
-    options = content.get("hyper_parameters") if isinstance(content, Mapping) else None
-    told: Mapping[str, Any] = options if isinstance(options, Mapping) else {}
+    told = options_in(content)
     if _AUTHORS in given:
         told = {"channels": "bgr", "classes": _CLASSES}
     head = f"{head}."
-    given = _rows_by_name(given, head, told.get("classes"), classes)
+    given = rows_by_name(given, head, told.get("classes"), classes)
     own = network.state_dict()
     given = {
         name: tensor
@@ -102,25 +106,6 @@ def _existing(path: str, option: str) -> Path:
 
 def _named(content: Any, file: Path) -> dict[str, Tensor]:
     return {_PREFIX.sub("", name): tensor for name, tensor in tensors_in(content, file).items()}
-
-
-def _rows_by_name(
-    given: dict[str, Tensor],
-    head: str,
-    known: Sequence[str] | None,
-    wanted: Sequence[str] | None,
-) -> dict[str, Tensor]:
-    if not isinstance(known, Sequence) or wanted is None:
-        return given
-    rows = [known.index(name) for name in wanted if name in known]
-    fits = len(rows) == len(wanted)
-    found: dict[str, Tensor] = {}
-    for name, tensor in given.items():
-        if not name.startswith(head):
-            found[name] = tensor
-        elif fits and tensor.ndim and len(tensor) == len(known):
-            found[name] = tensor[torch.tensor(rows)]
-    return found
 
 
 def _load(

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fer_lab.errors import ConfigError, DataError, near_miss
+from fer_lab.report.roots import no_runs
 from fer_lab.report.run import runs
 from fer_lab.report.sections import without_secrets
 from fer_lab.report.tables import plain_table
@@ -41,11 +42,7 @@ def all_runs(roots: Sequence[str | os.PathLike[str]]) -> pd.DataFrame:
     """
     parts = [part for root in roots if len(part := runs(root))]
     if not parts:
-        raise DataError(
-            "there are no runs",
-            where=", ".join(str(Path(root).absolute()) for root in roots),
-            hint="fer-lab train makes one; runs=FOLDER names other folders",
-        )
+        raise no_runs(roots)
     found = pd.concat(parts, ignore_index=True)
     places = found["path"].map(lambda path: str(Path(path).resolve()))
     found = found[~places.duplicated()].sort_values(["started", "path"], ignore_index=True)
