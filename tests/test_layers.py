@@ -22,6 +22,7 @@ LAYERS = [
     {"callbacks"},
     {"report"},
     {"configuration", "record", "numerics"},
+    {"sweeping"},
     {"tracking"},
     {"pictures"},
     {"running", "model_building"},

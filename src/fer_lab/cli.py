@@ -11,11 +11,15 @@ import re
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
-from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fer_lab.errors import ConfigError, FerLabError, near_miss, user_mistake
+from fer_lab.sweeping.words import names_a_sweep, quoted, run_again, sweep_again
 from fer_lab.tasks import TASKS, Task
+
+if TYPE_CHECKING:
+    from fer_lab.sweeping.folder import Sweep
 
 # Hydra's own words that take the next one with them.
 _TAKE_A_WORD = {"--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn"}
@@ -107,7 +111,7 @@ def _as_overrides(task: Task, words: Sequence[str]) -> list[str]:
             word = task.flags.get(word, word)
             overrides.append(f"++{word}" if _OPEN.match(word) else word)
     if things:
-        overrides.append(f"{task.things}=[{','.join(map(_quoted, things))}]")
+        overrides.append(f"{task.things}=[{','.join(map(quoted, things))}]")
     return overrides
 
 
@@ -160,12 +164,14 @@ def _run(task: str, overrides: list[str]) -> int:
 
     register_resolvers()
     directory = config_directory()
+    continued = False
     # Processes of one job are started with what Hydra was shown, resumed already.
     if any(word.startswith("resume=") for word in overrides) and "--config-path" not in overrides:
-        overrides = _resumed(overrides)
+        continued = names_a_sweep(overrides)
+        overrides = sweep_again(task, overrides) if continued else run_again(overrides)
     try:
         with _hydra_arguments(task, overrides) as arguments:
-            _compose_and_run(task, directory, arguments)
+            return _compose_and_run(task, directory, arguments, continued=continued)
     except HydraException as error:
         raise user_mistake(error) or _explained(error, task) from error
     except OmegaConfBaseException as error:
@@ -180,40 +186,58 @@ def _run(task: str, overrides: list[str]) -> int:
                 hint="free or choose another place, for one hydra.run.dir=FOLDER",
             ) from error
         raise
-    return 0
 
 
-def _compose_and_run(task: str, directory: Path, arguments: Sequence[str]) -> None:
+def _compose_and_run(
+    task: str, directory: Path, arguments: Sequence[str], *, continued: bool
+) -> int:
     """Have Hydra compose ``TASK.yaml`` and call the task's function, once a job.
 
     Args:
         task: name of the task and of its function.
         directory: the folder of ``TASK.yaml``.
         arguments: what further processes of the same job are started with.
+        continued: whether the jobs are those of an earlier sweep.
+
+    Returns:
+        The exit code.
     """
     import hydra
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
-    from omegaconf import DictConfig
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
 
-    function = getattr(import_module(f"fer_lab.{TASKS[task].module or task}"), task)
-    mistakes: list[FerLabError] = []
+    from fer_lab.sweeping.folder import Sweep, watched
+    from fer_lab.sweeping.job import Job
 
-    def job(cfg: DictConfig) -> None:
-        sys.argv = list(arguments)
-        settings = HydraConfig.get()
+    sweep = Sweep(task, list(arguments[2:]), continued)
+    module = f"fer_lab.{TASKS[task].module or task}"
+    job = Job(module, task, list(arguments), os.environ["FER_LAB_COMMAND"], sweep)
+    with watched(sweep):
         try:
-            function(cfg, Path(settings.runtime.output_dir))
-        except FerLabError as error:
-            # Hydra would print all overrides before a message that says what is wrong. A sweep
-            # needs to know which of its jobs failed.
-            if settings.mode == RunMode.MULTIRUN:
+            hydra.main(version_base="1.3", config_path=str(directory), config_name=task)(job)()
+        except (FerLabError, HydraException, OmegaConfBaseException, OSError):
+            raise
+        except Exception as error:
+            if sweep.folder is None:
                 raise
-            mistakes.append(error)
+            # A process of a launcher died: its own words are all there is to know.
+            raise FerLabError(
+                f"the sweep broke off: {type(error).__name__}: {error}", where=sweep.folder
+            ) from error
+        finally:
+            code = _end_of(sweep)
+    if job.mistake is not None:
+        raise job.mistake
+    return code
 
-    hydra.main(version_base="1.3", config_path=str(directory), config_name=task)(job)()
-    if mistakes:
-        raise mistakes[0]
+
+def _end_of(sweep: Sweep) -> int:
+    """How a sweep ended, said; the exit code. Of a single run there is nothing to add."""
+    if sweep.folder is None:
+        return 0
+    from fer_lab.sweeping.summary import end_sweep
+
+    return end_sweep(sweep)
 
 
 @contextlib.contextmanager
@@ -236,41 +260,16 @@ def _hydra_arguments(task: str, overrides: Sequence[str]) -> Iterator[list[str]]
             del os.environ["HYDRA_FULL_ERROR"]
 
 
-def _resumed(overrides: list[str]) -> list[str]:
-    """Continue in a run's folder with the configuration that is stored there."""
-    from fer_lab.configuration import config_directory
-    from fer_lab.record import find_resumable
-
-    wanted = next(word for word in overrides if word.startswith("resume="))
-    run = find_resumable(wanted.removeprefix("resume="))
-    folder = run.path.resolve()
-    return [
-        "--config-path",
-        str(folder / ".hydra"),
-        "--config-name",
-        "config",
-        f"hydra.searchpath=[{_quoted(f'file://{config_directory()}')}]",
-        "hydra/job_logging=fer_lab",
-        "hydra/hydra_logging=none",
-        "hydra.job.name=train",
-        "hydra.output_subdir=null",
-        f"hydra.run.dir={_quoted(str(folder))}",
-        f"resume={_quoted(str(folder))}",
-        f"name={_quoted(run.name)}",
-        *(word for word in overrides if word != wanted),
-    ]
-
-
-def _quoted(value: str) -> str:
-    """``value`` as a quoted string of Hydra's override grammar."""
-    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-
 def _explained(error: Exception, task: str) -> ConfigError:
     """Hydra's own words, with the option or key that was probably meant."""
+    from fer_lab.sweeping.plugins import missing_extra
+
     text = str(error).strip()
     if error.__cause__ is not None and str(error.__cause__).strip() not in text:
         text += f"\n{str(error.__cause__).strip().splitlines()[0]}"
+    missing = missing_extra(text)
+    if missing is not None:
+        return ConfigError(text.splitlines()[0], hint=missing)
     return ConfigError(text, hint=_meant(text, task))
 
 

@@ -124,6 +124,27 @@ def planted(what: str, case: str = "", strength: float = 0.5) -> Any:
     return chosen.target if what == "target" else ListConfig(list(chosen.classes))
 
 
+def directions(objectives: DictConfig) -> ListConfig:
+    """``${directions:…}``: which way each objective of a search goes, ``maximize`` ones first.
+
+    Raises:
+        ConfigError: for an objective on other than validation faces: a model chosen on the test
+            set has no test set left.
+    """
+    chosen = [(way, str(f)) for way in ("maximize", "minimize") for f in objectives[way]]
+    for way, figure in chosen:
+        if not figure.startswith("val/"):
+            raise ConfigError(
+                f"{figure} is no figure of the validation faces, which alone may choose",
+                where=f"objectives.{way}",
+                hint=f"objectives.{way}=[val/{figure.split('/', 1)[-1]}]",
+            )
+    ways = [way for way, _ in chosen]
+    if not ways:
+        raise ConfigError("a search has no objective", where="objectives")
+    return ListConfig(ways)
+
+
 def register_resolvers() -> None:
     """Make ``${fresh_folder:…}``, ``${run_name:…}`` and the other resolvers known to OmegaConf.
 
@@ -132,6 +153,7 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("fresh_folder", fresh_folder, replace=True)
     OmegaConf.register_new_resolver("run_name", run_name, replace=True)
     OmegaConf.register_new_resolver("planted", planted, replace=True)
+    OmegaConf.register_new_resolver("directions", directions, replace=True)
     OmegaConf.register_new_resolver("join", lambda names: "+".join(names), replace=True)
     OmegaConf.register_new_resolver(
         "sweep_over", lambda names: ",".join(f"'{name}'" for name in names), replace=True
@@ -189,4 +211,12 @@ def refuse_unsafe_sweep(cfg: DictConfig) -> None:
                 "several processes inside a multirun train wrongly without saying so",
                 where=f"trainer.strategy={strategy} trainer.devices={devices}",
                 hint="use trainer=auto in a sweep, or start each DDP job as a run of its own",
+            )
+        launcher = HydraConfig.get().launcher
+        several = [key for key in ("tasks_per_node", "nodes") if launcher.get(key, 1) > 1]
+        if several:
+            raise ConfigError(
+                "each of a scheduler's tasks would train the whole of a job, in the same folder",
+                where=" ".join(f"hydra.launcher.{key}={launcher[key]}" for key in several),
+                hint="leave them at 1: a sweep's jobs are what is spread over nodes",
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -9,7 +10,10 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+# How the name of a file begins that is still being written.
+_UNFINISHED: Final = ".unfinished-"
 
 
 @contextmanager
@@ -29,7 +33,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(
-        dir=target.parent, prefix=f".{target.stem}-", suffix=target.suffix
+        dir=target.parent, prefix=f"{_UNFINISHED}{target.stem}-", suffix=target.suffix
     )
     os.close(handle)
     temporary = Path(name)
@@ -43,13 +47,45 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_json(path: str | os.PathLike[str], content: Any) -> None:
-    """Write ``content`` as strict JSON (no NaN: undefined figures are ``null`` by then)."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(
-            json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n",
-            encoding="utf-8",
-        )
+def remove_unfinished(folder: str | os.PathLike[str]) -> int:
+    """Remove what a process that was killed had not finished writing, at any depth.
+
+    Args:
+        folder: nothing else may be writing into it.
+
+    Returns:
+        How many files there were.
+    """
+    left = list(Path(folder).rglob(f"{_UNFINISHED}*"))
+    for path in left:
+        path.unlink(missing_ok=True)
+    return len(left)
+
+
+def write_json(path: str | os.PathLike[str], content: Any, *, in_place: bool = False) -> None:
+    """Write ``content`` as strict JSON (no NaN: undefined figures are ``null`` by then).
+
+    Args:
+        path: the file.
+        content: of plain containers.
+        in_place: whether a full disk is written to all the same, over the old content, as far as
+            that has room: files take up whole blocks.
+
+    Raises:
+        OSError: when the disk has no room.
+    """
+    text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    try:
+        with atomic_path(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    except OSError as error:
+        if not in_place or error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        encoded = text.encode()
+        if not Path(path).is_file() or len(encoded) > 512 * (there := Path(path).stat()).st_blocks:
+            raise
+        with Path(path).open("r+b", buffering=0) as file:
+            file.write(encoded.ljust(there.st_size))  # in one call, with spaces for what was longer
 
 
 def file_digest(path: str | os.PathLike[str]) -> str:

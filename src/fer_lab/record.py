@@ -72,7 +72,7 @@ class RunRecord:
         self.durations["total"] = self._earlier_total + time.monotonic() - self._started
         self.content["durations"] = {k: round(v, 2) for k, v in self.durations.items()}
         if self._write:
-            write_json(self.folder / RECORD, self.content)
+            write_json(self.folder / RECORD, self.content, in_place=True)
 
     def update(self, **facts: Any) -> None:
         """Add facts and write."""

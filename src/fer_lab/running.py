@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from fer_lab.errors import user_mistake
+from fer_lab.errors import FerLabError, user_mistake
 from fer_lab.numerics import refuse_arithmetic, repeatable
 
 if TYPE_CHECKING:
@@ -94,15 +94,18 @@ def run_session(cfg: DictConfig, folder: Path, task: str) -> Iterator[Session]:
         The session. What the block raises is recorded (``failed`` and why, or ``interrupted``)
         and raised again.
     """
+    from fer_lab.files import remove_unfinished
     from fer_lab.record import RunRecord
 
     primary = int(os.environ.get("LOCAL_RANK", "0")) == 0
     _quiet(primary=primary)
+    if primary:
+        remove_unfinished(folder)
     record = RunRecord(folder, _identity(cfg, task), write=primary)
     session = Session(folder, record, primary)
     status, reason = "failed", None
     try:
-        with _interrupts_by_name(), repeatable(cfg.get("deterministic", False)):
+        with _deaths_by_name(), repeatable(cfg.get("deterministic", False)):
             refuse_arithmetic(cfg, task)
             yield session
         status = "finished"
@@ -114,11 +117,16 @@ def run_session(cfg: DictConfig, folder: Path, task: str) -> Iterator[Session]:
         reason = f"{type(known).__name__}: {known}"
         raise
     finally:
-        record.close(status, reason)
+        try:
+            record.close(status, reason)
+        except OSError as error:
+            log.error("%s cannot be written: %s", folder / "run.json", error.strerror)
+            if status == "finished":
+                raise
         if primary:
             _report(session, status)
         if session.logger is not None:
-            session.logger.experiment.finish(exit_code=_EXIT_CODES[status])
+            session.logger.finish(_EXIT_CODES[status])
 
 
 def build_callbacks(cfg: DictConfig) -> list[Callback]:
@@ -170,6 +178,7 @@ def defined(figures: dict[str, float]) -> dict[str, float]:
 def _identity(cfg: DictConfig, task: str) -> dict[str, Any]:
     """What is known of a run before it starts; a resumed run keeps the choices it was made of."""
     from fer_lab.record import command_line
+    from fer_lab.sweeping.job import sweep_facts
 
     choices = {
         group: option
@@ -185,14 +194,20 @@ def _identity(cfg: DictConfig, task: str) -> dict[str, Any]:
         "tags": list(cfg.tags),
         "notes": cfg.notes,
     }
+    if sweep_facts() is not None:
+        identity["sweep"] = sweep_facts()
     if cfg.get("resume") is None:
         identity |= {"choices": choices, "command": command_line()}
     return identity
 
 
 @contextmanager
-def _interrupts_by_name() -> Iterator[None]:
-    """Lightning turns Ctrl-C and SIGTERM into ``SystemExit``; callers want the cause."""
+def _deaths_by_name() -> Iterator[None]:
+    """Say what has ended a run from outside.
+
+    Lightning turns Ctrl-C and SIGTERM into ``SystemExit``; torch says in passing, wherever the run
+    is at that moment, that a loading process has died.
+    """
     from pytorch_lightning.utilities.exceptions import SIGTERMException
 
     try:
@@ -203,6 +218,15 @@ def _interrupts_by_name() -> Iterator[None]:
         if isinstance(error.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from error
         raise
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        raise FerLabError(
+            f"a loading process has died: {str(error).splitlines()[0].strip()}",
+            where="data.num_workers",
+            hint="perhaps for want of memory: try fewer, or 0; resume=FOLDER goes on from the "
+            "last checkpoint",
+        ) from error
 
 
 def _report(session: Session, status: str) -> None:
@@ -229,10 +253,12 @@ def _report(session: Session, status: str) -> None:
         if status == "finished":
             console.print(summary(run))
         console.print(f"report: {page}", soft_wrap=True, highlight=False)
+    except OSError as error:
+        log.error("the report could not be made: %s; the run's facts are in %s", error, folder)
     except Exception:
         log.exception("the report could not be made; the run's facts are in %s", folder)
     if status != "finished":
-        kept = sorted(path.name for path in (folder / "checkpoints").glob("*.ckpt"))
+        kept = sorted(path.name for path in (folder / "checkpoints").glob("[!.]*.ckpt"))
         lines = [f"run {status}: {folder}", *([f"  kept: {', '.join(kept)}"] if kept else [])]
         if status == "interrupted" and session.record.content["task"] == "train":
             lines.append(f"  go on: fer-lab train resume='{folder}'")
@@ -258,5 +284,6 @@ def _quiet(*, primary: bool) -> None:
         r".*pynvml.*",
         r".*module\(s\) in eval mode.*",
         r".*isinstance\(treespec.*",
+        r".*resuming from a checkpoint that ended before the epoch.*",  # samplers skip what is done
     ):
         warnings.filterwarnings("ignore", pattern)

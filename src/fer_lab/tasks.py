@@ -42,7 +42,9 @@ TASKS = {
   trainer.precision=bf16-mixed      trainer.gradient_clip_val=1
   callbacks.averaging.decay=0.999   trainer.accumulate_grad_batches=4
   deterministic=true                compile=true      (docs/training.md)""",
-        "  resume=FOLDER | resume=last     go on with a run that was interrupted\n",
+        "  resume=FOLDER | resume=last     go on with a run that was interrupted\n"
+        "  --multirun resume=FOLDER        go on with a sweep (docs/sweeps.md)\n",
+        flags={"hydra/sweeper=optuna": "hydra/sweeper=search"},
     ),
     "evaluate": Task(
         "audit a model on any dataset, or a table of predictions",

@@ -2,37 +2,80 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
-from collections.abc import Collection, Mapping, Sequence
+from argparse import Namespace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import WandbLogger
 
+from fer_lab.errors import ConfigError
 from fer_lab.report.frames import confusion_frame, gap_frame, group_frame
 
 if TYPE_CHECKING:
     from fer_lab.record import RunRecord
     from fer_lab.report.run import Run
 
+log = logging.getLogger(__name__)
+
+_LONGEST_TAG = 64  # characters; W&B refuses longer ones
+
 
 class Tracker(WandbLogger):
     """W&B's logger; what is about groups that nobody annotated says so in its name.
 
+    A run goes on without W&B when W&B's process dies: its facts are in the run's folder.
+
     Attributes:
         inferred: the attributes that a model inferred.
+        lost: whether W&B has stopped taking anything.
     """
 
     inferred: Collection[str] = ()
+    lost: bool = False
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Log figures under names that say what is inferred."""
         named = {said_inferred(name, self.inferred): value for name, value in metrics.items()}
-        super().log_metrics(named, step)
+        with self.spared():
+            super().log_metrics(named, step)
+
+    def log_image(self, key: str, images: list[Any], step: int | None = None, **more: Any) -> None:
+        """Log pictures."""
+        with self.spared():
+            super().log_image(key, images, step, **more)
+
+    def log_hyperparams(self, params: dict[str, Any] | Namespace) -> None:
+        """Log the model's options."""
+        with self.spared():
+            super().log_hyperparams(params)
+
+    def finish(self, exit_code: int) -> None:
+        """End W&B's run."""
+        import wandb
+
+        with self.spared():
+            self.experiment.finish(exit_code=exit_code)
+        if self.lost:  # or W&B would look for its process once more as this one ends
+            with suppress(Exception):
+                wandb.teardown(exit_code)
+
+    @contextmanager
+    def spared(self) -> Iterator[None]:
+        """Go on behind a block that W&B has failed in, which is said once."""
+        try:
+            yield
+        except Exception as error:
+            if not (isinstance(error, OSError) or type(error).__module__.startswith("wandb.")):
+                raise
+            if not self.lost:
+                log.warning("W&B has stopped, the run goes on without it: %s", error)
+            self.lost = True
 
 
 def said_inferred(figure: str, inferred: Collection[str]) -> str:
@@ -52,6 +95,9 @@ def start_wandb(cfg: DictConfig, folder: Path, record: RunRecord) -> Tracker | N
         cfg: the composed configuration; ``cfg.logger`` says how.
         folder: the run's folder, which W&B writes into.
         record: of the run; it learns the W&B id.
+
+    Raises:
+        ConfigError: when W&B does not start: it cannot be reached, or does not know the user.
     """
     if cfg.logger.kind == "none":
         return None
@@ -61,28 +107,36 @@ def start_wandb(cfg: DictConfig, folder: Path, record: RunRecord) -> Tracker | N
 
     from fer_lab.data.splitting.selection import plain
 
-    sweep = HydraConfig.get().mode == RunMode.MULTIRUN
-    group = cfg.logger.group or (Path(HydraConfig.get().sweep.dir).as_posix() if sweep else None)
+    sweep: Mapping[str, Any] = record.content.get("sweep") or {}
+    choices = [choice[:_LONGEST_TAG] for choice in sweep.get("choices", ())]
     known: Mapping[str, Any] = record.content.get("wandb") or {}
     identity = known.get("id") or secrets.token_hex(4)
-    run = wandb.init(
-        dir=str(folder),
-        name=cfg.name,
-        id=identity,
-        project=cfg.logger.project,
-        entity=cfg.logger.entity,
-        mode=cfg.logger.mode,
-        group=group,
-        tags=list(cfg.tags) or None,
-        notes=cfg.notes,
-        resume="allow" if known and cfg.logger.mode == "online" else None,
-        config=plain(OmegaConf.to_container(cfg, resolve=True)),
-    )
+    try:
+        run = wandb.init(
+            dir=str(folder),
+            name=cfg.name,
+            id=identity,
+            project=cfg.logger.project,
+            entity=cfg.logger.entity,
+            mode=cfg.logger.mode,
+            group=cfg.logger.group or sweep.get("folder"),
+            tags=list(dict.fromkeys([*cfg.tags, *choices])) or None,
+            notes=cfg.notes,
+            resume="allow" if known and cfg.logger.mode == "online" else None,
+            config=plain(OmegaConf.to_container(cfg, resolve=True)),
+        )
+    except wandb.Error as error:
+        raise ConfigError(
+            f"W&B does not start: {str(error).splitlines()[0]}",
+            where=f"logger.mode={cfg.logger.mode}",
+            hint="with logger.mode=offline it needs neither account nor network, and `wandb sync` "
+            "sends the run later; logger=none does without it",
+        ) from error
     record.update(wandb={"id": identity, "mode": cfg.logger.mode, "path": run.settings.sync_dir})
     return Tracker(experiment=run)
 
 
-def send_report(logger: WandbLogger, run: Run, figures: Sequence[Path]) -> None:
+def send_report(logger: Tracker, run: Run, figures: Sequence[Path]) -> None:
     """Send a run's pictures, its tables by group, and its figures that have intervals, to W&B."""
     import wandb
 
@@ -95,9 +149,10 @@ def send_report(logger: WandbLogger, run: Run, figures: Sequence[Path]) -> None:
             for name, build in frames.items()
             if len(frame := build(facts))
         }
-    if sent:
-        logger.experiment.log(sent)
-    logger.experiment.summary.update(intervals(run))
+    with logger.spared():
+        if sent:
+            logger.experiment.log(sent)
+        logger.experiment.summary.update(intervals(run))
 
 
 def intervals(run: Run) -> dict[str, float]:

@@ -81,6 +81,7 @@ def _train(cfg: DictConfig, session: Session) -> Training:
     from pytorch_lightning import seed_everything
 
     from fer_lab.callbacks import History
+    from fer_lab.models.checkpoint_files import WholeCheckpoints
     from fer_lab.models.checkpoints import check_resumable
     from fer_lab.pictures import EpochPictures
 
@@ -97,7 +98,7 @@ def _train(cfg: DictConfig, session: Session) -> Training:
     model = build_model(cfg, datamodule)
     if cfg.logger.kind == "none":  # there is nowhere to send pictures to
         cfg.explain.pictures_every_n_epochs = 0
-    callbacks = build_callbacks(cfg)
+    callbacks, history = build_callbacks(cfg), History(folder)
     if logger is not None:
         callbacks.append(EpochPictures())
     trainer: Trainer = instantiate(
@@ -105,7 +106,8 @@ def _train(cfg: DictConfig, session: Session) -> Training:
         _convert_="all",
         default_root_dir=str(folder),
         callbacks=callbacks,
-        logger=[History(folder), *([logger] if logger else [])],
+        logger=[history, *([logger] if logger else [])],
+        plugins=[WholeCheckpoints()],
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
         enable_model_summary=False,
@@ -124,7 +126,8 @@ def _train(cfg: DictConfig, session: Session) -> Training:
         check_resumable(last, model)
     with record.timed("fit"):
         trainer.fit(model, datamodule=datamodule, ckpt_path=resumed, weights_only=True)
-    metrics = logged_figures(trainer)
+    # A training that had ended when it was broken off has logged nothing now.
+    metrics = logged_figures(trainer) or history.latest()
     best = folder / "checkpoints" / "best.ckpt"
     chosen = str(best) if best.is_file() else None
     with record.timed("test"):

@@ -47,6 +47,7 @@ def as_process(data: FaceDataModule, rank: int, world: int, **changed: Any) -> F
         num_devices=world,
         current_epoch=0,
         training=False,
+        fit_loop=SimpleNamespace(restarting=False),
         _accelerator_connector=connector,
         **changed,
     )

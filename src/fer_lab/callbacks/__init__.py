@@ -12,6 +12,7 @@ from fer_lab.callbacks.intensity import IntensityRanks
 from fer_lab.callbacks.predictions import PredictionWriter
 from fer_lab.callbacks.progress import Progress
 from fer_lab.callbacks.repeatability import EpochSeed
+from fer_lab.callbacks.resumption import LastCheckpoint
 from fer_lab.callbacks.throughput import Throughput
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "FairnessAudit",
     "History",
     "IntensityRanks",
+    "LastCheckpoint",
     "Patience",
     "PredictionWriter",
     "Progress",

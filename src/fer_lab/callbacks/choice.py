@@ -217,6 +217,11 @@ class Patience(EarlyStopping):
         self._never = epochs is None
         self._useful = True
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stop at once where a training that goes on from a checkpoint had stopped by itself."""
+        if not self._never and self.wait_count >= self.patience:
+            trainer.should_stop = True
+
     def _run_early_stopping_check(self, trainer: Trainer) -> None:
         if self._never:
             return

@@ -17,8 +17,9 @@ from fer_lab.files import atomic_path
 class History(Logger):
     """A logger that keeps ``metrics/history.csv``: one row an epoch, one column a scalar.
 
-    A resumed run continues the table of its folder. What is logged after the training has ended
-    (the passes over the chosen checkpoint) belongs to no epoch and is not in it.
+    A resumed run continues the table of its folder, which may be ahead of its checkpoint. What is
+    logged after the training has ended (the passes over the chosen checkpoint) belongs to no epoch
+    and is not in it.
 
     Args:
         folder: the run's folder.
@@ -61,6 +62,17 @@ class History(Logger):
             writer = csv.DictWriter(file, columns)
             writer.writeheader()
             writer.writerows(rows)
+
+    def keep(self, epochs: int) -> None:
+        """Forget the rows of all epochs but the first ones: they are done again."""
+        self._rows = {number: row for number, row in self._rows.items() if number < epochs}
+
+    def latest(self) -> dict[str, float]:
+        """The figures of the last epoch in the table; none in an empty one."""
+        row = self._rows[max(self._rows)] if self._rows else {}
+        return {
+            name: float(value) for name, value in row.items() if name != "epoch" and value != ""
+        }
 
     @rank_zero_only
     def finalize(self, status: str) -> None:

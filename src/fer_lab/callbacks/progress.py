@@ -10,6 +10,7 @@ from pytorch_lightning.callbacks import ProgressBar
 from rich.console import Console
 from rich.progress import Progress as Bars
 
+from fer_lab.data.loaders import batches_done
 from fer_lab.data.progress import bar
 
 _SHOWN = {
@@ -67,7 +68,9 @@ class Progress(ProgressBar):
         batches = trainer.num_training_batches
         epochs = trainer.max_epochs if trainer.max_epochs is not None else -1
         total = math.inf if epochs < 0 else epochs * batches
-        self._open("training", total, int(trainer.current_epoch * batches))
+        done = batches_done(trainer)
+        self._begun = done > 0
+        self._open("training", total, int(trainer.current_epoch * batches) + done)
 
     def on_train_batch_end(self, *_: Any) -> None:
         self._advance()

@@ -26,6 +26,10 @@ class Throughput(Callback):
         """Training images per second over all epochs; None before the first has ended."""
         return round(self.images / self.train_seconds, 1) if self.train_seconds else None
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock: an epoch that goes on from a checkpoint does not start again."""
+        self._mark = time.perf_counter()
+
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._mark = time.perf_counter()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +16,7 @@ from torch.utils.data import DataLoader
 
 from fer_lab.data.augment import Augment
 from fer_lab.data.dataset import Batch, FaceDataset
-from fer_lab.data.loaders import Place, face_loader, worker_count
+from fer_lab.data.loaders import FaceLoader, Place, batches_done, face_loader, worker_count
 from fer_lab.data.loading import Loaded, load
 from fer_lab.data.pixels.images import Rows
 from fer_lab.data.pixels.inspection import Cache
@@ -198,7 +199,9 @@ class FaceDataModule(LightningDataModule):
         dataset = self._dataset(
             annotated=self.annotated_training, variants=expand.count if expand.active else None
         )
-        return self._loader(dataset, sampler, self.batch_size, drop_last=single)
+        loader = self._loader(dataset, sampler, self.batch_size, drop_last=single)
+        loader.done = partial(batches_done, self.trainer)
+        return loader
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """This process's share of the validation rows, each once."""
@@ -299,7 +302,7 @@ class FaceDataModule(LightningDataModule):
 
     def _loader(
         self, dataset: FaceDataset, sampler: EpochSampler, batch_size: int, drop_last: bool = False
-    ) -> DataLoader[Batch]:
+    ) -> FaceLoader:
         workers = self.num_workers
         if workers == "auto":
             devices = 1 if self.trainer is None else max(1, self.trainer.num_devices)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from pytorch_lightning import Trainer
+from pytorch_lightning.loops.progress import _ProcessedTracker
 from torch.utils.data import DataLoader
 
 from fer_lab.data.dataset import Batch, FaceDataset, collated
@@ -46,6 +48,40 @@ class Place(NamedTuple):
         return cls(trainer.current_epoch, trainer.global_rank, trainer.world_size)
 
 
+def batches_done(trainer: Trainer | None) -> int:
+    """Batches of the current epoch that this process had done before it was interrupted.
+
+    0 from the next epoch on, and where the checkpoint that training goes on from is of an epoch's
+    end.
+    """
+    if trainer is None or not trainer.fit_loop.restarting:
+        return 0
+    loop = trainer.fit_loop
+    epochs = loop.epoch_progress.current
+    assert isinstance(epochs, _ProcessedTracker)
+    within = epochs.started > epochs.processed
+    return loop.epoch_loop.batch_progress.current.ready if within else 0
+
+
+class FaceLoader(DataLoader[Batch]):
+    """Batches of a sampler's rows, without those that are done.
+
+    Reading begins when the first batch is asked for: Lightning opens loaders before it knows the
+    epoch and the batch that a resumed training goes on from, and loading processes would begin with
+    others.
+
+    Attributes:
+        done: how many batches of the epoch that begins are left out.
+    """
+
+    done: Callable[[], int] = staticmethod(lambda: 0)
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        if isinstance(self.sampler, EpochSampler):
+            self.sampler.skip = self.done() * (self.batch_size or 1)
+        yield from super().__iter__()
+
+
 def face_loader(
     dataset: FaceDataset,
     sampler: EpochSampler,
@@ -54,7 +90,7 @@ def face_loader(
     seed: int,
     workers: int,
     drop_last: bool = False,
-) -> DataLoader[Batch]:
+) -> FaceLoader:
     """Batches of a sampler's rows.
 
     Args:
@@ -65,7 +101,7 @@ def face_loader(
         workers: loading processes, kept from epoch to epoch; 0 loads in this one.
         drop_last: leave out a last batch that is smaller.
     """
-    return DataLoader(
+    return FaceLoader(
         dataset,
         batch_size=batch_size,
         sampler=sampler,

@@ -36,7 +36,8 @@ class EpochSampler(Sampler[int]):
 
     Attributes:
         skip: samples at the start of this share to leave out in the current epoch, because an
-            interrupted run has seen them; the next epoch is whole again.
+            interrupted run has seen them; the next epoch is whole again. They stay counted in the
+            length: Lightning counts the batches before an interruption, too.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class EpochSampler(Sampler[int]):
             yield from rows[start : start + _AT_ONCE].tolist()
 
     def __len__(self) -> int:
-        return max(self._share() - self.skip, 0)
+        return self._share()
 
     def _share(self) -> int:
         """How many rows this process visits in a whole epoch."""

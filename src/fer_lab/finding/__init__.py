@@ -107,7 +107,8 @@ def find(cfg: DictConfig, session: Session, datamodule: FaceDataModule) -> None:
         elif value is not None:
             OmegaConf.update(cfg, "model.optimizer.lr", value, force_add=True)
     if found and session.logger is not None:
-        session.logger.experiment.config.update({"found": found}, allow_val_change=True)
+        with session.logger.spared():
+            session.logger.experiment.config.update({"found": found}, allow_val_change=True)
 
 
 def _learning_rate(cfg: DictConfig, folder: Path, datamodule: FaceDataModule) -> dict[str, Any]:

@@ -172,8 +172,7 @@ class Classifier(BriefGradients, ExactPlateaus):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of one batch; right of a mixed image is the label of its first, larger face."""
-        image, label = batch["image"], batch["label"]
-        logits = self(image)
+        label, logits = batch["label"], self(batch["image"])
         loss = self.training_loss(logits, batch)
         if self.second_pass:
             return loss
@@ -280,12 +279,14 @@ class Classifier(BriefGradients, ExactPlateaus):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse to save a diverged model; keep the model's class and the epoch's sums so far."""
         checkpoint[MODEL_CLASS] = f"{type(self).__module__}.{type(self).__qualname__}"
-        checkpoint["training_figures"] = self._training_figures.state_dict()
+        if self._trainer is not None:
+            checkpoint["training_figures"] = self._training_figures.state_dict(self.trainer)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on with the epoch's sums."""
-        if "training_figures" in checkpoint:
-            self._training_figures.load_state_dict(checkpoint["training_figures"])
+        state = checkpoint.get("training_figures")
+        if state and self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING:
+            self._training_figures.load_state_dict(state, self.trainer)
 
     def _evaluate(self, batch: Batch, monitored: Tensor | None) -> dict[str, Tensor]:
         label = batch["label"]

@@ -61,10 +61,11 @@ class TrainingFigures:
                 hint="lower model.optimizer.lr, set trainer.gradient_clip_val=1, "
                 "or look for broken images and weights",
             )
-        counts = torch.tensor(sizes, dtype=torch.float64)
-        self._sums[0] += float((values[0].double() * counts).sum())
-        self._sums[1] += float(values[1].double().sum())
-        self._sums[2] += float(counts.sum())
+        # One after the other: however often one looks, the sums are the same to the last bit.
+        for size, mean, right in zip(sizes, *values.tolist(), strict=True):
+            self._sums[0] += mean * size
+            self._sums[1] += right
+            self._sums[2] += size
         self.latest = float(values[0, -1])
 
     def sums(self) -> list[float]:
@@ -72,14 +73,19 @@ class TrainingFigures:
         self.look()
         return list(self._sums)
 
-    def state_dict(self) -> dict[str, Any]:
-        """The sums so far, for a checkpoint in the middle of an epoch."""
-        return {"sums": self.sums(), "epoch": self._epoch}
+    def state_dict(self, trainer: pl.Trainer) -> dict[str, Any]:
+        """The sums so far of each process, for a checkpoint in the middle of an epoch.
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from the sums of a checkpoint."""
+        Every process must call this: the first one writes the checkpoint.
+        """
+        own = torch.tensor(self.sums(), dtype=torch.float64)
+        return {"sums": of_each_process(own, trainer).tolist(), "epoch": self._epoch}
+
+    def load_state_dict(self, state: dict[str, Any], trainer: pl.Trainer) -> None:
+        """Go on from this process's sums in a checkpoint."""
         self.reset(int(state["epoch"]))
-        self._sums = [float(value) for value in state["sums"]]
+        for own in state["sums"][trainer.global_rank :][:1]:
+            self._sums = [float(value) for value in own]
 
 
 class EvaluationFigures:
@@ -125,6 +131,18 @@ def training_means(figures: TrainingFigures, trainer: pl.Trainer) -> tuple[Tenso
         torch.tensor(figures.sums(), dtype=torch.float64), trainer
     )
     return loss / count, correct / count
+
+
+def of_each_process(own: Tensor, trainer: pl.Trainer) -> Tensor:
+    """What every process has, on the CPU: ``[world, …]`` of a tensor ``[…]`` of the same shape.
+
+    Every process must call this.
+    """
+    if trainer.world_size == 1:
+        return own.cpu()[None]
+    gathered = trainer.strategy.all_gather(own.to(trainer.strategy.root_device))
+    assert isinstance(gathered, Tensor)
+    return gathered.cpu()
 
 
 def _over_processes(sums: Tensor, trainer: pl.Trainer) -> Tensor:
