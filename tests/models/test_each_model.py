@@ -250,7 +250,7 @@ def test_exported_files_give_the_same_probabilities(name, faces, tmp_path):
     inputs = {8: images, 1: images[2:3], 3: images[3:6]}
     with torch.inference_mode():
         expected = {size: whole(each) for size, each in inputs.items()}
-    assert (expected[8].amax(0) - expected[8].amin(0)).max() > 0.05
+    assert (expected[8].amax(0) - expected[8].amin(0)).max() > 0.1
     program = exported_program(whole, case.small)
     del model, whole
 
