@@ -32,7 +32,7 @@ $(ready): pyproject.toml
 	@touch $@
 
 ##@ Research
-.PHONY: train sweep evaluate explain heatmaps compare check-data audit table report runs models predict ask export-model
+.PHONY: train sweep evaluate explain heatmaps compare check-data shards audit table report runs models predict ask export-model
 
 train: $(ready) ## train and audit one model: make train dataset=affectnet split=female
 	@$(bin)/fer-lab train $(forwarded)
@@ -54,6 +54,9 @@ compare: $(ready) ## B - A on the same samples: make compare runs=[outputs/…,o
 
 check-data: $(ready) ## counts, duplicates, unreadable files: make check-data dataset=affectnet strict=true
 	@$(bin)/fer-lab check $(forwarded)
+
+shards: $(ready) ## a dataset as tar files to stream: make shards dataset=rafdb output=FOLDER
+	@$(bin)/fer-lab shards $(forwarded)
 
 audit: $(ready) ## bias of datasets, before any training: make audit dataset=[affectnet,rafdb]
 	@$(bin)/fer-lab audit $(forwarded)

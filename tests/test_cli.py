@@ -39,6 +39,8 @@ def test_task_help_lists_groups_and_their_options(capsys):
     assert "female | male | mixed" in text
     assert "baseline_cnn" in text
     assert "resume=" in text
+    for word in ("--multirun", "hydra/launcher=", "hydra/sweeper=optuna", "docs/sweeps.md"):
+        assert word in text
 
 
 def test_task_help_lists_only_what_the_task_is_made_of(capsys):

@@ -10,7 +10,8 @@ import fer_lab
 PACKAGE = Path(fer_lab.__file__).parent
 
 LAYERS = [
-    {"errors", "files", "interruptions"},
+    {"errors", "files", "importing", "interruptions", "processes"},
+    {"confidential", "places", "trust"},
     {"data"},
     {"asking"},
     {"faces"},
@@ -40,6 +41,7 @@ LAYERS = [
         "ask",
         "export",
         "models_table",
+        "shards",
     },
     {"explaining", "listing", "reporting"},
     {"tasks", "cli"},

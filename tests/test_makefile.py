@@ -99,6 +99,7 @@ def test_help_names_every_target(project):
         "train",
         "sweep",
         "check-data",
+        "shards",
         "audit",
         "models",
         "test",

@@ -14,6 +14,7 @@ from fer_lab.configuration import refuse_shared_root, refuse_what_is_no_number
 from fer_lab.errors import ConfigError, DataError, FerLabError
 from fer_lab.evaluate import audit_options, choose_rows
 from fer_lab.interruptions import terminations_as_interrupts
+from fer_lab.places import refuse_unwritable_file
 from fer_lab.running import Session, data_facts, defined, run_session
 
 if TYPE_CHECKING:
@@ -136,6 +137,8 @@ def ask_faces(
     session.record.update(asked=known)
     options = audit_options(cfg)
     server.key()  # that it is there, before the data are read
+    path = Path(str(cfg.journal)).expanduser() if cfg.journal else session.folder / "journal.jsonl"
+    refuse_unwritable_file(path, "journal")
     with session.record.timed("data"):
         datamodule = _data(cfg, session, rows)
     facts = data_facts(datamodule)
@@ -143,7 +146,6 @@ def ask_faces(
     session.record.update(**facts, name=cfg.name)
     session.start_tracking(cfg)
     session.say_inferred(datamodule.sources_of)
-    path = Path(str(cfg.journal)).expanduser() if cfg.journal else session.folder / "journal.jsonl"
     journal = Journal(path)
     if journal.torn:
         log.warning("the journal's last line was cut short; it is set aside in %s.torn", path)

@@ -14,7 +14,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fer_lab.confidential import refuse_secrets, without_secrets
 from fer_lab.errors import ConfigError, FerLabError, near_miss, user_mistake
+from fer_lab.places import storage_mistake
+from fer_lab.processes import is_first, unwritten
 from fer_lab.sweeping.words import names_a_sweep, quoted, run_again, sweep_again
 from fer_lab.tasks import TASKS, Task
 
@@ -95,7 +98,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except FerLabError as error:
-        print(f"\nerror: {error}", file=sys.stderr)
+        # A configuration that cannot work is the same in all processes of a job.
+        if is_first() or not isinstance(error, ConfigError):
+            print(f"\nerror: {without_secrets(str(error))}", file=sys.stderr)
         return 1
 
 
@@ -162,6 +167,7 @@ def _run(task: str, overrides: list[str]) -> int:
 
     from fer_lab.configuration import config_directory, register_resolvers
 
+    refuse_secrets(overrides)
     register_resolvers()
     directory = config_directory()
     continued = False
@@ -170,22 +176,19 @@ def _run(task: str, overrides: list[str]) -> int:
         continued = names_a_sweep(overrides)
         overrides = sweep_again(task, overrides) if continued else run_again(overrides)
     try:
-        with _hydra_arguments(task, overrides) as arguments:
+        with _hydra_arguments(task, [*overrides, *unwritten()]) as arguments:
             return _compose_and_run(task, directory, arguments, continued=continued)
     except HydraException as error:
         raise user_mistake(error) or _explained(error, task) from error
     except OmegaConfBaseException as error:
-        raise ConfigError(
+        raise storage_mistake(error) or ConfigError(
             str(error).splitlines()[0], where=getattr(error, "full_key", None)
         ) from error
     except OSError as error:
-        if isinstance(error, (PermissionError, NotADirectoryError)) or error.errno in (28, 30):
-            raise FerLabError(
-                f"cannot write there: {error.strerror}",
-                where=error.filename,
-                hint="free or choose another place, for one hydra.run.dir=FOLDER",
-            ) from error
-        raise
+        known = user_mistake(error) or storage_mistake(error)
+        if known is None:
+            raise
+        raise known from error
 
 
 def _compose_and_run(
@@ -206,7 +209,7 @@ def _compose_and_run(
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    from fer_lab.sweeping.folder import Sweep, watched
+    from fer_lab.sweeping.folder import Refused, Sweep, watched
     from fer_lab.sweeping.job import Job
 
     sweep = Sweep(task, list(arguments[2:]), continued)
@@ -215,14 +218,17 @@ def _compose_and_run(
     with watched(sweep):
         try:
             hydra.main(version_base="1.3", config_path=str(directory), config_name=task)(job)()
+        except Refused as refused:
+            raise refused.mistake from refused
         except (FerLabError, HydraException, OmegaConfBaseException, OSError):
             raise
         except Exception as error:
             if sweep.folder is None:
                 raise
             # A process of a launcher died: its own words are all there is to know.
+            first, *_ = [*str(error).strip().splitlines(), ""]
             raise FerLabError(
-                f"the sweep broke off: {type(error).__name__}: {error}", where=sweep.folder
+                f"the sweep broke off: {type(error).__name__}: {first}", where=sweep.folder
             ) from error
         finally:
             code = _end_of(sweep)

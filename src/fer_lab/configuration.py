@@ -11,6 +11,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from fer_lab.errors import ConfigError
+from fer_lab.processes import agreed, place
 
 _NUMBERS: dict[str, tuple[str, int]] = {
     "seed": ("whole number", 0),
@@ -60,7 +61,15 @@ def group_options() -> dict[str, list[str]]:
 
 @cache
 def fresh_folder(path: str) -> str:
-    """Claim ``path``, or ``path-2`` and so on, for this process alone."""
+    """Claim ``path``, or ``path-2`` and so on, for this job alone: all its processes get the same.
+
+    Raises:
+        ConfigError: when the first of several processes cannot be asked.
+    """
+    return agreed("run folder", lambda: _claimed(path))
+
+
+def _claimed(path: str) -> str:
     candidate, number = Path(path), 1
     while True:
         try:
@@ -199,6 +208,58 @@ def refuse_shared_root(cfg: DictConfig) -> None:
             where=f"dataset=[{','.join(map(str, sources))}]",
             hint=" ".join(f"dataset.sources.{name}.root=FOLDER" for name in shared),
         )
+
+
+def fit_processes(cfg: DictConfig) -> None:
+    """Let the trainer count the processes that a launcher has started; each would be a job else.
+
+    Args:
+        cfg: the composed configuration; ``trainer.devices=auto`` becomes the number of processes
+            on a node, and ``trainer.num_nodes`` that of the nodes where it was left at 1.
+
+    Raises:
+        ConfigError: when other processes were started than the trainer asks for.
+    """
+    own = place()
+    if own.started == 1 or "trainer" not in cfg:
+        return
+    trainer = cfg.trainer
+    if trainer.devices in ("auto", -1, "-1"):
+        trainer.devices = own.here
+        if trainer.num_nodes == 1:
+            trainer.num_nodes = own.started // own.here
+    devices = trainer.devices
+    asked = len(devices) if isinstance(devices, ListConfig) else int(devices)
+    if asked * trainer.num_nodes != own.started or trainer.strategy == "auto":
+        raise ConfigError(
+            f"{own.launcher} has started {own.started} processes, each of which would do the whole"
+            " of the job, or wait for others",
+            where=f"trainer.strategy={trainer.strategy} trainer.devices={devices} "
+            f"trainer.num_nodes={trainer.num_nodes}",
+            hint="choose trainer=ddp, whose devices are those that were started; or start one",
+        )
+
+
+def refuse_with_shards(cfg: DictConfig) -> None:
+    """What computes with whole weights between steps has only shards of them under FSDP."""
+    if not str(OmegaConf.select(cfg, "trainer.strategy._target_")).endswith("Sharded"):
+        return
+    precision = str(cfg.trainer.precision)
+    for key, unfit in (
+        ("model.optimizer.name", OmegaConf.select(cfg, "model.optimizer.name") == "sam"),
+        (
+            "callbacks.averaging.decay",
+            OmegaConf.select(cfg, "callbacks.averaging.decay") is not None,
+        ),
+        ("compile", bool(cfg.get("compile"))),
+        ("trainer.precision", precision not in ("32-true", "32")),
+    ):
+        if unfit:
+            raise ConfigError(
+                "sharded weights do without this option",
+                where=f"trainer=fsdp {key}={OmegaConf.select(cfg, key)}",
+                hint="trainer=ddp has it, or leave it out (docs/distributed.md)",
+            )
 
 
 def refuse_unsafe_sweep(cfg: DictConfig) -> None:

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import errno
+import os
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
+
+# What the system says of a disk or a file that takes no more: full, over a quota or a limit of
+# size, or read-only.
+_TAKES_NO_MORE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 class FerLabError(Exception):
@@ -52,9 +58,19 @@ def _rebuilt(kind: type[FerLabError], what: str, where: object, hint: str | None
 
 
 def user_mistake(error: BaseException) -> FerLabError | None:
-    """The mistake behind an error that a library may have wrapped around it, if there is one."""
+    """The mistake behind an error that a library may have wrapped around it, if there is one.
+
+    A disk that takes no more is one, too.
+    """
     found: BaseException | None = error
     while found is not None and not isinstance(found, FerLabError):
+        if isinstance(found, OSError) and found.errno in _TAKES_NO_MORE:
+            return FerLabError(
+                f"cannot write there: {os.strerror(found.errno)}",
+                where=found.filename,
+                hint="make room, or choose another place, for one hydra.run.dir=FOLDER; a training "
+                "goes on from its last checkpoint by resume=FOLDER",
+            )
         found = found.__cause__
     return found
 

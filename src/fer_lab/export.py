@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 
 from fer_lab.configuration import refuse_what_is_no_number
 from fer_lab.errors import ConfigError, DataError, near_miss
+from fer_lab.places import refuse_unwritable_file
 from fer_lab.predict import Trained, given_photographs, load_trained
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ def export(cfg: DictConfig, folder: Path) -> Path:
     output = Path(str(cfg.output)).expanduser() if cfg.output else folder / f"model{suffix}"
     if output.suffix != suffix:
         raise ConfigError(f"{output.name} is no {suffix}", where=f"output={cfg.output}")
+    refuse_unwritable_file(output.with_suffix(".json"), "output")
+    refuse_unwritable_file(output, "output")
     trained = load_trained(str(cfg.checkpoint))
     inputs = check_inputs(trained, cfg.seed)
     if cfg.image is not None:

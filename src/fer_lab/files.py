@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 # How the name of a file begins that is still being written.
-_UNFINISHED: Final = ".unfinished-"
+UNFINISHED: Final = ".unfinished-"
 
 
 @contextmanager
@@ -33,7 +33,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(
-        dir=target.parent, prefix=f"{_UNFINISHED}{target.stem}-", suffix=target.suffix
+        dir=target.parent, prefix=f"{UNFINISHED}{target.stem}-", suffix=target.suffix
     )
     os.close(handle)
     temporary = Path(name)
@@ -43,6 +43,10 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.chmod(0o644)
         temporary.replace(target)
+    except OSError as error:
+        if error.filename in (None, name):  # the file that does not fit, by its own name
+            error.filename = os.fspath(target)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -56,7 +60,7 @@ def remove_unfinished(folder: str | os.PathLike[str]) -> int:
     Returns:
         How many files there were.
     """
-    left = list(Path(folder).rglob(f"{_UNFINISHED}*"))
+    left = list(Path(folder).rglob(f"{UNFINISHED}*"))
     for path in left:
         path.unlink(missing_ok=True)
     return len(left)

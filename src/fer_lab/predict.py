@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from fer_lab.configuration import refuse_what_is_no_number
 from fer_lab.errors import ConfigError, DataError
 from fer_lab.interruptions import terminations_as_interrupts
+from fer_lab.places import refuse_unwritable_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -101,6 +102,8 @@ def predict(cfg: DictConfig, folder: Path) -> pd.DataFrame:
     output = Path(str(cfg.output)).expanduser() if cfg.output else folder / "predictions.csv"
     if output.suffix.lower() != ".csv":
         raise ConfigError(f"{output.name} is no .csv", where=f"output={cfg.output}")
+    refuse_unwritable_file(output.with_name(f"{output.stem}_partial.csv"), "output")
+    refuse_unwritable_file(output, "output")
 
     from fer_lab.data.photographs import find_photographs, with_boxes
     from fer_lab.data.predictions.partial import read_partial

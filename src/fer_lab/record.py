@@ -5,6 +5,7 @@ A run that is killed cannot say so: it is found as ``running`` with a dead proce
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 import socket
@@ -18,6 +19,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from fer_lab.confidential import masked
 from fer_lab.errors import ConfigError
 from fer_lab.files import write_json
 from fer_lab.report.roots import ROOTS
@@ -72,7 +74,7 @@ class RunRecord:
         self.durations["total"] = self._earlier_total + time.monotonic() - self._started
         self.content["durations"] = {k: round(v, 2) for k, v in self.durations.items()}
         if self._write:
-            write_json(self.folder / RECORD, self.content, in_place=True)
+            write_json(self.folder / RECORD, masked(self.content), in_place=True)
 
     def update(self, **facts: Any) -> None:
         """Add facts and write."""
@@ -91,6 +93,35 @@ class RunRecord:
     def close(self, status: str, error: str | None = None) -> None:
         """State how the run ended: ``finished``, ``failed`` or ``interrupted``."""
         self.update(status=status, error=error, ended=_now())
+
+
+@contextmanager
+def only_process(folder: Path) -> Iterator[None]:
+    """Keep every other process from the run in ``folder`` while the block lasts.
+
+    Two that resume one run at the same time would both find it interrupted. The lock ends with the
+    process, however that ends, and the loading processes that it forks do not hold it.
+
+    Args:
+        folder: which exists.
+
+    Raises:
+        ConfigError: when another process has the run.
+    """
+    with (folder / ".lock").open("w") as file:
+        try:
+            import fcntl
+
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (ImportError, OSError) as error:
+            # Windows and some network file systems have no such locks.
+            if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EAGAIN):
+                raise ConfigError(
+                    "another process is at work on that run",
+                    where=folder,
+                    hint="stop it first, or wait for it",
+                ) from error
+        yield
 
 
 def find_resumable(wanted: str, roots: tuple[str, ...] = ROOTS) -> Run:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +13,11 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from fer_lab.configuration import fit_processes, refuse_with_shards
 from fer_lab.errors import FerLabError, user_mistake
+from fer_lab.importing import import_large
 from fer_lab.numerics import refuse_arithmetic, repeatable
+from fer_lab.processes import ending_together, is_first
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,10 +96,18 @@ def run_session(cfg: DictConfig, folder: Path, task: str) -> Iterator[Session]:
         The session. What the block raises is recorded (``failed`` and why, or ``interrupted``)
         and raised again.
     """
+    from fer_lab.record import only_process
+
+    primary = is_first()
+    with only_process(folder) if primary else nullcontext():
+        yield from _session(cfg, folder, task, primary=primary)
+
+
+def _session(cfg: DictConfig, folder: Path, task: str, *, primary: bool) -> Iterator[Session]:
+    """`run_session`, where the folder is this process's or the first one's of the job."""
     from fer_lab.files import remove_unfinished
     from fer_lab.record import RunRecord
 
-    primary = int(os.environ.get("LOCAL_RANK", "0")) == 0
     _quiet(primary=primary)
     if primary:
         remove_unfinished(folder)
@@ -105,7 +115,13 @@ def run_session(cfg: DictConfig, folder: Path, task: str) -> Iterator[Session]:
     session = Session(folder, record, primary)
     status, reason = "failed", None
     try:
-        with _deaths_by_name(), repeatable(cfg.get("deterministic", False)):
+        with (
+            ending_together(folder),
+            _deaths_by_name(),
+            repeatable(cfg.get("deterministic", False)),
+        ):
+            fit_processes(cfg)
+            refuse_with_shards(cfg)
             refuse_arithmetic(cfg, task)
             yield session
         status = "finished"
@@ -240,6 +256,7 @@ def _report(session: Session, status: str) -> None:
     from fer_lab.report.page import write_page
     from fer_lab.report.run import load_run
     from fer_lab.report.tables import summary
+    from fer_lab.sweeping.job import sweep_facts
     from fer_lab.tracking import send_report
 
     folder = session.folder
@@ -250,7 +267,7 @@ def _report(session: Session, status: str) -> None:
         page = write_page(run)
         if session.logger is not None:
             send_report(session.logger, run, figures)
-        if status == "finished":
+        if status == "finished" and sweep_facts() is None:  # a sweep ends with one table of all
             console.print(summary(run))
         console.print(f"report: {page}", soft_wrap=True, highlight=False)
     except OSError as error:
@@ -272,12 +289,14 @@ def _quiet(*, primary: bool) -> None:
     """
     if not primary:
         logging.getLogger().setLevel(logging.ERROR)
-    import pytorch_lightning  # noqa: F401 - sets its own level when it is first imported
-
+        warnings.simplefilter("ignore")
+    import_large("pytorch_lightning")  # sets its own level when it is first imported
     for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for pattern in (
         r".*does not have many workers.*",
+        r".*sync_dist=True.*",  # what is logged is summed over the processes by then
+        r".*torch\.distributed\.nn\.functional.*is deprecated.*",
         r".*number of training batches.*",
         r".*Checkpoint directory.*exists and is not empty.*",
         r".*LeafSpec.*",

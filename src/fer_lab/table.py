@@ -7,6 +7,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from fer_lab.errors import ConfigError, near_miss
+from fer_lab.places import refuse_unwritable_file
 from fer_lab.report.roots import named_folders
 from fer_lab.report.run_tables.table import RunTable
 
@@ -49,6 +50,8 @@ def table(cfg: DictConfig, folder: Path) -> RunTable:
                 where=option,
                 hint=f'"{option}={{name: value, …}}", in quotes',
             )
+    stem = Path(options["output"]).expanduser() if options["output"] else folder / "table"
+    refuse_unwritable_file(stem.with_name(f"{stem.name}.csv"), "output")
     style = Style(
         options["digits"], options["percent"], options["titles"] or {}, bold=options["bold"]
     )
@@ -59,7 +62,6 @@ def table(cfg: DictConfig, folder: Path) -> RunTable:
         values=options["values"],
         where=options["where"],
     )
-    stem = Path(options["output"]).expanduser() if options["output"] else folder / "table"
     paths = write_table(found, stem, style)
     print(FORMATS[options["format"]](found, style), end="")
     print(f"written: {', '.join(map(str, paths))}", file=sys.stderr)

@@ -43,7 +43,12 @@ TASKS = {
   callbacks.averaging.decay=0.999   trainer.accumulate_grad_batches=4
   deterministic=true                compile=true      (docs/training.md)""",
         "  resume=FOLDER | resume=last     go on with a run that was interrupted\n"
-        "  --multirun resume=FOLDER        go on with a sweep (docs/sweeps.md)\n",
+        "  --multirun split=female,male    a sweep: a run for each combination\n"
+        "    hydra/launcher=joblib         several at once; submitit_local,\n"
+        "                                  submitit_slurm, ray\n"
+        "    hydra/sweeper=optuna          a search: accuracy up, bias score down\n"
+        "  --multirun resume=FOLDER        go on with a sweep, or resume=last\n"
+        "                                  (docs/sweeps.md)\n",
         flags={"hydra/sweeper=optuna": "hydra/sweeper=search"},
     ),
     "evaluate": Task(
@@ -118,6 +123,12 @@ TASKS = {
   dataset.root=FOLDER         rows=train (all, val, test)
   attributes=[gender,age]     classes=8                  variant=published""",
     ),
+    "shards": Task(
+        "write a dataset into shards, to stream from a folder or URL",
+        """\
+  dataset.root=FOLDER         output=FOLDER              shard_mb=256
+  image_size=64               of faces that are no files (docs/shards.md)""",
+    ),
     "table": Task(
         "put runs side by side: Markdown, LaTeX and CSV",
         """\
@@ -136,7 +147,9 @@ TASKS = {
     "report": Task(
         "write one page over all runs, complete in itself",
         """\
-  runs=FOLDER                 output=report.html         title='Six models'""",
+  runs=FOLDER                 output=report.html         title='Six models'
+  workspace=file              as a W&B workspace, too; workspace=save sends it
+    project=ENTITY/NAME       where runs name several""",
         things="runs",
         module="reporting",
     ),

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import WandbLogger
 
+from fer_lab.confidential import masked
 from fer_lab.errors import ConfigError
 from fer_lab.report.frames import confusion_frame, gap_frame, group_frame
+from fer_lab.report.logged import said_inferred, summary_figures
 
 if TYPE_CHECKING:
     from fer_lab.record import RunRecord
@@ -23,6 +25,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# What W&B is told unless the environment says otherwise. By itself it waits 90 seconds for a server
+# that cannot be reached, and at the end of a run without a limit; what is not sent stays on disk.
+# Its reports of errors of its own would go out even from an offline run.
+_WANDB = {"SILENT": "true", "CONSOLE": "off", "INIT_TIMEOUT": "30", "FINISH_TIMEOUT": "600"}
+_WANDB |= {"ERROR_REPORTING": "false"}
 _LONGEST_TAG = 64  # characters; W&B refuses longer ones
 
 
@@ -53,7 +60,7 @@ class Tracker(WandbLogger):
     def log_hyperparams(self, params: dict[str, Any] | Namespace) -> None:
         """Log the model's options."""
         with self.spared():
-            super().log_hyperparams(params)
+            super().log_hyperparams(masked(params))
 
     def finish(self, exit_code: int) -> None:
         """End W&B's run."""
@@ -78,16 +85,6 @@ class Tracker(WandbLogger):
             self.lost = True
 
 
-def said_inferred(figure: str, inferred: Collection[str]) -> str:
-    """A figure's name with what is inferred said in it.
-
-    >>> said_inferred("val/fairness/gender/bias", ["gender"])
-    'val/fairness/gender (inferred)/bias'
-    """
-    parts = figure.split("/")
-    return "/".join(f"{part} (inferred)" if part in inferred else part for part in parts)
-
-
 def start_wandb(cfg: DictConfig, folder: Path, record: RunRecord) -> Tracker | None:
     """The W&B logger of this run, or None without one; a resumed run goes on under its id.
 
@@ -101,8 +98,8 @@ def start_wandb(cfg: DictConfig, folder: Path, record: RunRecord) -> Tracker | N
     """
     if cfg.logger.kind == "none":
         return None
-    os.environ.setdefault("WANDB_SILENT", "true")
-    os.environ.setdefault("WANDB_CONSOLE", "off")
+    for name, value in _WANDB.items():
+        os.environ.setdefault(f"WANDB_{name}", value)
     import wandb
 
     from fer_lab.data.splitting.selection import plain
@@ -123,7 +120,13 @@ def start_wandb(cfg: DictConfig, folder: Path, record: RunRecord) -> Tracker | N
             tags=list(dict.fromkeys([*cfg.tags, *choices])) or None,
             notes=cfg.notes,
             resume="allow" if known and cfg.logger.mode == "online" else None,
-            config=plain(OmegaConf.to_container(cfg, resolve=True)),
+            config={
+                **masked(plain(OmegaConf.to_container(cfg, resolve=True))),
+                "choices": dict(record.content.get("choices") or {}),
+                "git": dict(record.content.get("git") or {}),
+            },
+            # By itself it would keep the remote's address, which may hold a password.
+            settings=wandb.Settings(disable_git=True),
         )
     except wandb.Error as error:
         raise ConfigError(
@@ -152,41 +155,4 @@ def send_report(logger: Tracker, run: Run, figures: Sequence[Path]) -> None:
     with logger.spared():
         if sent:
             logger.experiment.log(sent)
-        logger.experiment.summary.update(intervals(run))
-
-
-def intervals(run: Run) -> dict[str, float]:
-    """Every figure that has an interval or a null, flat: what W&B's summary shows of the facts."""
-    flat: dict[str, float] = {}
-
-    def walk(name: str, node: object) -> None:
-        if not isinstance(node, Mapping):
-            return
-        if "low" in node and "value" in node:
-            flat.update(
-                {
-                    f"{name}/{part}": number
-                    for part, number in node.items()
-                    if isinstance(number, float) and part != "value"
-                }
-            )
-        else:
-            for part, below in node.items():
-                walk(f"{name}/{part}", below)
-
-    split = run.headline_split
-    if split is not None:
-        facts = run.metrics_of(split)
-        walk(split, facts)
-        inferred = facts.get("inferred") or ()
-        flat = {said_inferred(name, inferred): value for name, value in flat.items()}
-        for region, figures in _explained_regions(run).items():
-            flat |= {f"{split}/{name}/{region}": figures[name] for name in ("ior", "lift")}
-    return flat
-
-
-def _explained_regions(run: Run) -> Mapping[str, Mapping[str, float]]:
-    if not (run.path / "explanations" / "summary.json").is_file():
-        return {}
-    regions: Mapping[str, Mapping[str, float]] = run.explanation["regions"]
-    return regions
+        logger.experiment.summary.update(summary_figures(run))

@@ -51,7 +51,11 @@ def train(folder: Path, *callbacks: Callback, steps: int = 1, **options: Any) ->
         batch_size=options.pop("batch_size", 16),
         num_workers=options.pop("workers", 0),
     )
-    model = BaselineCNN(image_size=48, scheduler={"name": "one_cycle"})
+    model = BaselineCNN(
+        image_size=48,
+        optimizer=options.pop("optimizer", None),
+        scheduler=options.pop("scheduler", {"name": "one_cycle"}),
+    )
     last = folder / "last.ckpt"
     trainer = Trainer(
         accelerator="cpu",
@@ -76,14 +80,20 @@ def train(folder: Path, *callbacks: Callback, steps: int = 1, **options: Any) ->
     )
     found = {"history": (folder / "metrics" / "history.csv").read_text(), **model.state_dict()}
     content = torch.load(last, weights_only=True)
-    return {**found, **content["generators"], "loops": str(content["loops"]["fit_loop"])}
+    states = ("generators", "optimizer_states", "lr_schedulers", "trained_weights")
+    found |= {name: content[name] for name in states}
+    loops = content["loops"]["fit_loop"]
+    return found | {name: loops[name] for name in ("epoch_progress", "epoch_loop.batch_progress")}
 
 
-def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    return one.keys() == other.keys() and all(
-        torch.equal(value, other[name]) if isinstance(value, torch.Tensor) else value == other[name]
-        for name, value in one.items()
-    )
+def same(one: Any, other: Any) -> bool:
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    return bool(one == other)
 
 
 @pytest.fixture(scope="module")
@@ -100,12 +110,28 @@ def test_a_training_goes_on_after_any_batch(batches, unbroken, tmp_path):
     assert same(unbroken, train(tmp_path))
 
 
+# What has a state beside the weights, or its own way of counting. Gradients that wait for more
+# batches are in no checkpoint.
+WAYS: dict[str, dict[str, Any]] = {
+    "gradients of two batches": {"accumulate_grad_batches": 2},
+    "SAM": {"optimizer": {"name": "sam", "base": "adamw", "rho": 0.1, "lr": 1e-3}},
+    "momentum": {"optimizer": {"name": "sgd", "lr": 0.01, "momentum": 0.9}},
+    "warm-up": {"scheduler": {"name": "cosine", "warmup": 0.8}},
+    "plateau after a warm-up": {
+        "scheduler": {"name": "plateau", "warmup": 0.2, "mode": "max", "patience": 0}
+    },
+    "clipped gradients": {"gradient_clip_val": 0.01},
+    "loading processes": {"workers": 2},
+}
+
+
 @pytest.mark.filterwarnings("ignore")
-def test_gradients_that_wait_for_more_batches_are_in_no_checkpoint(tmp_path):
-    whole = train(tmp_path / "whole", accumulate_grad_batches=2)
+@pytest.mark.parametrize("way", list(WAYS))
+def test_every_way_of_training_goes_on_in_mid_epoch(way, tmp_path):
+    whole = train(tmp_path / "whole", steps=1000, **WAYS[way])
     with pytest.raises(Stop):
-        train(tmp_path / "broken", Halt(8), accumulate_grad_batches=2)
-    assert same(whole, train(tmp_path / "broken", accumulate_grad_batches=2))
+        train(tmp_path / "broken", Halt(8), **WAYS[way])
+    assert same(whole, train(tmp_path / "broken", **WAYS[way]))
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -141,8 +167,8 @@ def test_the_history_forgets_epochs_that_are_done_again(tmp_path):
 def test_what_was_not_finished_is_removed_and_nothing_else(tmp_path):
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / ".kept.ckpt").write_text("whole")
-    left = atomic_path(tmp_path / "deep" / "last.ckpt").__enter__()
-    assert left.is_file()
+    writing = atomic_path(tmp_path / "deep" / "last.ckpt")  # kept: it cleans up when forgotten
+    assert writing.__enter__().is_file()
     assert remove_unfinished(tmp_path) == 1
     assert [path.name for path in (tmp_path / "deep").iterdir()] == [".kept.ckpt"]
 

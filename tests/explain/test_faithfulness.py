@@ -242,3 +242,25 @@ def test_model_and_random_numbers_are_left_as_they_were(fails):
 def test_mistakes_are_named(call, message):
     with pytest.raises(ValueError, match=message):
         call(small_network())
+
+
+def test_an_images_draws_are_its_own_whatever_batch_it_comes_in():
+    def figures(kept: slice) -> list[torch.Tensor]:
+        own = {"seed": [11, 12, 13][kept]}
+        model, image, heat = LooksAtOnePatch(), images()[kept], the_patch()[kept]
+        curve = deletion_curve(model, image, heat, TARGET[kept], steps=4, **own)
+        regions = (heat > 0).to(torch.uint8)
+        hidden = region_ablation(model, image, heat, TARGET[kept], regions, num_regions=2, **own)
+        return [curve.probability, curve.random_probability, hidden.random_drop]
+
+    together = figures(slice(None))
+    for place in range(3):
+        alone = figures(slice(place, place + 1))
+        for one, all_of_them in zip(alone, together, strict=True):
+            torch.testing.assert_close(one[0], all_of_them[place], rtol=0, atol=1e-5)
+    assert together[1][0].ne(together[1][1]).any()
+
+
+def test_a_seed_is_missing():
+    with pytest.raises(ValueError, match="3 images need as many seeds, not 2"):
+        deletion_curve(LooksAtOnePatch(), images(), the_patch(), TARGET, seed=[1, 2])

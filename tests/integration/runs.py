@@ -63,5 +63,10 @@ def only_run(folder: Path) -> Path:
     return found.parent
 
 
+def jobs_of(place: Path) -> list[Path]:
+    """The runs' folders of the sweeps below ``multirun``."""
+    return sorted(path.parent for path in place.glob("multirun/*/*/*/run.json"))
+
+
 def record(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "run.json").read_text())

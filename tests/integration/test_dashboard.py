@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -16,15 +18,25 @@ from fer_lab import load_run, runs
 from fer_lab.configuration import config_directory, register_resolvers
 from fer_lab.errors import FerLabError
 from fer_lab.listing import runs as list_runs
+from fer_lab.report.workspace.specification import read_workspace
 from fer_lab.reporting import report
 from tests.integration.runs import SMALL, command, finish
+from tests.integration.workspace_server import workspace_server
 from tests.report.dashboard.made_up import write_comparable
+from tests.report.dashboard.panels import panel_names
 from tests.report.fabricated import write_run
 
 
-def typed(folder: Path, task: str, *words: str) -> subprocess.CompletedProcess[str]:
+def typed(
+    folder: Path, task: str, *words: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command(*words, task=task), cwd=folder, capture_output=True, text=True, check=False
+        command(*words, task=task),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **environment},
     )
 
 
@@ -83,6 +95,59 @@ def test_the_list_is_printed_and_leaves_no_folder(folder):
     assert "resnet50" not in one
 
 
+def test_the_workspace_is_written_beside_the_page_and_says_what_is_in_it(folder):
+    done = typed(folder, "report", "multirun", "output=pages/w.html", "workspace=file")
+    assert done.returncode == 0, done.stderr
+    path = folder / "pages" / "w.workspace.json"
+    found = read_workspace(path)
+    panels = sum(len(section.panels) for section in found.sections)
+    said = f"workspace: pages/{path.name} ({panels} panels, project fer_lab)"
+    assert done.stdout.splitlines()[1] == said
+    assert panels > 10
+    assert found.name == "Runs"
+
+
+def test_a_page_alone_imports_nothing_of_wandb(folder):
+    script = (
+        "import sys; from fer_lab.cli import main;"
+        "assert main(['report', 'multirun', 'output=pages/alone.html']) == 0;"
+        "print([name for name in sys.modules if name.startswith('wandb')])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
+
+
+def test_a_workspace_is_saved_at_the_server_that_the_user_is_logged_in_to(folder, tmp_path):
+    words = ("multirun", "output=pages/s.html", "workspace=save", "title=Two models")
+    with workspace_server() as (address, saved):
+        keys = {"WANDB_BASE_URL": address, "WANDB_API_KEY": "a" * 40, "HOME": str(tmp_path)}
+        done = typed(folder, "report", *words, **keys)
+    assert done.returncode == 0, done.stderr
+    (view,) = saved
+    assert (view["entityName"], view["projectName"]) == ("lab", "fer_lab")
+    assert view["displayName"] == "Two models"
+    written = json.loads((folder / "pages" / "s.workspace.json").read_text())["spec"]
+    assert json.loads(view["spec"]) == written
+    assert re.search(rf"workspace: {address}/lab/fer_lab\?nw=\w+", done.stdout)
+    assert "a" * 40 not in done.stdout + done.stderr
+
+
+def test_a_workspace_that_cannot_be_saved_is_one_message_and_the_file_is_there(folder, tmp_path):
+    done = typed(
+        folder,
+        *("report", "multirun", "output=pages/u.html", "workspace=save"),
+        WANDB_API_KEY="",
+        HOME=str(tmp_path),
+        NETRC=str(tmp_path / "netrc"),
+    )
+    assert done.returncode == 1
+    assert "W&B takes no workspace: No API key configured" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (folder / "pages" / "u.workspace.json").is_file()
+
+
 def composed(task: str, *words: str) -> DictConfig:
     register_resolvers()
     with initialize_config_dir(str(config_directory()), version_base="1.3"):
@@ -95,6 +160,7 @@ def composed(task: str, *words: str) -> DictConfig:
         (report, "runs=nowhere", "there is no such folder"),
         (report, "output=page.txt", "is no page"),
         (report, "output=outputs", "is no page"),
+        (report, "workspace=true", "neither file nor save"),
         (list_runs, "sort=acuracy", "did you mean 'accuracy'"),
         (list_runs, "where={modell: x}", "did you mean 'model'"),
         (list_runs, "where=x", "is no mapping"),
@@ -130,14 +196,23 @@ def test_nothing_to_show_is_said(tmp_path, monkeypatch, task):
 
 @pytest.mark.slow
 def test_a_real_sweep_is_on_the_page_as_it_is_in_its_files(tmp_path):
-    words = ("split=female,male,mixed", "seed=1,2", "split.balance=[gender,label]", "logger=none")
+    words = ("split=female,male,mixed", "seed=1,2", "split.balance=[gender,label]")
     done = finish(tmp_path, *SMALL, *words, "hydra.mode=MULTIRUN")
     assert done.returncode == 0, done.stderr
     evaluated = typed(
         *(tmp_path, "evaluate", f"checkpoint={next(tmp_path.glob('multirun/*/*/0'))}", *SMALL[:3])
     )
     assert evaluated.returncode == 0, evaluated.stderr
-    assert typed(tmp_path, "report").returncode == 0
+    written = typed(tmp_path, "report", "workspace=file")
+    assert written.returncode == 0, written.stderr
+    wanted = panel_names(read_workspace(tmp_path / "report.workspace.json"))
+    assert {"test/fairness/gender/demographic_parity", "test/lift/nose"} <= wanted
+    sent: set[str] = set()
+    for offline in tmp_path.rglob("offline-run-*/*.wandb"):
+        content = inspected(offline)
+        sent |= set(content["summary"])
+        assert content["config"]["choices"]["split"] == content["config"]["split"]["name"]
+    assert wanted <= sent
     facts = facts_of(tmp_path / "report.html")
     table = runs(tmp_path / "multirun")
     assert len(facts["runs"]) == len(table) + 1 == 7
@@ -156,3 +231,11 @@ def test_a_real_sweep_is_on_the_page_as_it_is_in_its_files(tmp_path):
         assert run["learnt"] == own.record.get("choices")["split"] or run["task"] == "evaluate"
     lift = pd.Series(facts["runs"][0]["regions"]["lift"]).dropna()
     assert len(lift) > 10
+
+
+def inspected(offline: Path):
+    """What W&B itself reads back from an offline run."""
+    tool = Path(sys.executable).with_name("wandb")
+    words = [tool, "leet", "inspect", "--summary", "--json", str(offline)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)

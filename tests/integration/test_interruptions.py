@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import fer_lab
-from tests.integration.runs import SMALL, finish, only_run, record, start
+from tests.integration.runs import SMALL, command, finish, only_run, record, start
 
 LONGER = (*SMALL, "dataset.train=1200", "trainer.max_epochs=5", "logger=none", "explain=none")
 
@@ -69,13 +69,22 @@ def test_ctrl_c_is_recorded_and_resume_last_equals_the_unbroken_run(tmp_path, un
     assert fer_lab.load_run(folder).history.equals(fer_lab.load_run(unbroken).history)
 
 
-def test_a_killed_run_is_found_dead_and_resumed(tmp_path):
+def test_a_killed_run_is_found_dead_and_resumed_by_one_process_alone(tmp_path):
     folder, _, _ = interrupted_run(tmp_path, signal.SIGKILL)
     assert record(folder)["status"] == "running"
     assert fer_lab.load_run(folder).status == "interrupted"
-    done = finish(tmp_path, f"resume={folder}")
-    assert done.returncode == 0, done.stderr
-    assert record(folder)["status"] == "finished"
+    listed = subprocess.run(
+        command("outputs", task="runs"), cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert "interrupted" in listed.stdout
+    first = start(tmp_path, "resume=last")
+    wait_for(lambda: [folder] if record(folder)["pid"] == first.pid else [], first)
+    second = finish(tmp_path, f"resume={folder}")
+    assert second.returncode == 1
+    assert f"that run still runs, as process {first.pid}" in second.stderr
+    _, err = first.communicate(timeout=240)
+    assert first.returncode == 0, err
+    assert (record(folder)["status"], record(folder)["resumed"]) == ("finished", 1)
 
 
 def test_sigterm_ends_as_interrupted(tmp_path):

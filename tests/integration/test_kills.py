@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import signal
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,8 +14,7 @@ import pytest
 import torch
 
 import fer_lab
-from tests.integration.runs import finish, only_run, record, start
-from tests.integration.test_interruptions import wait_for
+from tests.integration.runs import finish, only_run, record
 
 pytestmark = pytest.mark.slow
 
@@ -39,71 +37,85 @@ TRAINING = (
 )
 QUIET = ("logger=none",)
 OFTEN = (f"callbacks.last_checkpoint.steps={STEPS}",)
+WORKERS = ("data.num_workers=2",)
+DDP = (*QUIET, "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2")
 
-draw = random.Random(2)
+draw = random.Random(5)
 
 
 class Moment(NamedTuple):
-    """When a run is killed: in a hook, or after some share of an unbroken run's seconds."""
+    """When a run is killed: in or after the n-th call of a hook."""
 
-    name: str
-    hook: str | None = None
+    phase: str
+    hook: str
     count: int = 1
-    share: float = 0.0
+    after: float = 0.0
     options: tuple[str, ...] = QUIET
+
+
+def any_time() -> Moment:
+    batch = draw.randint(1, EPOCHS * BATCHES)
+    return Moment("any time", "on_train_batch_start", batch, draw.uniform(0.001, 0.1))
 
 
 # Checkpoints of an epoch: after steps 3, 6 and 9, then best (where it is better) and last.
 MOMENTS = (
     Moment("at the start", "on_train_start"),
-    Moment("in an epoch", "on_train_batch_end", draw.randint(2, BATCHES)),
-    Moment("in an epoch, W&B", "on_train_batch_start", BATCHES + draw.randint(2, BATCHES), 0, ()),
+    Moment("in an epoch", "on_train_batch_end", draw.randint(STEPS + 1, BATCHES)),
     Moment(
-        "in an epoch, loading processes",
-        "on_train_batch_end",
-        2 * BATCHES + draw.randint(4, BATCHES),
-        0,
-        (*QUIET, "data.num_workers=2"),
+        "in an epoch (W&B, loading processes)",
+        "on_train_batch_start",
+        BATCHES + draw.randint(STEPS + 1, BATCHES),
+        options=WORKERS,
     ),
     Moment("in validation", "on_validation_batch_end", draw.randint(1, 2 * VALIDATIONS)),
     Moment(
-        "after an epoch, loading processes",
+        "at an epoch's start (loading processes)",
         "on_train_epoch_start",
-        2,
-        0,
-        (*QUIET, "data.num_workers=2", "callbacks.last_checkpoint.steps=null"),
+        draw.randint(2, EPOCHS),
+        options=(*QUIET, *WORKERS, "callbacks.last_checkpoint.steps=null"),
     ),
     Moment("writing last.ckpt within an epoch", "write", 2),
     Moment("writing best.ckpt", "write", 4),
     Moment("between best.ckpt and last.ckpt", "on_save_checkpoint", 5),
     Moment("writing last.ckpt after an epoch", "write", 5),
     Moment("in the test", "on_test_batch_end"),
-    *(Moment("any time", share=draw.uniform(0.1, 0.6)) for _ in range(2)),
+    any_time(),
+    any_time(),
 )
 
 
 def options(moment: Moment) -> list[str]:
-    if moment.hook is None:
-        return [*TRAINING, *OFTEN, *moment.options]
     kill = (
         f"{{_target_: tests.integration.killing.Kill, hook: {moment.hook}, count: {moment.count},"
-        " folder: '${hydra:runtime.output_dir}/checkpoints'}"
+        f" after: {moment.after}, folder: '${{hydra:runtime.output_dir}}'}}"
     )
     return [*TRAINING, *OFTEN, *moment.options, f"+callbacks.kill={kill}"]
 
 
-def killed(place: Path, moment: Moment, seconds: float) -> Path:
+def run(place: Path, *overrides: str) -> Any:
+    path = f"{ROOT / 'src'}:{ROOT}"
+    return finish(place, *overrides, PYTHONPATH=path, FER_LAB_TRUST="tests")
+
+
+def killed(place: Path, moment: Moment) -> Path:
     """The folder of a run that has ended by ``kill -9``."""
-    process = start(place, *options(moment), PYTHONPATH=f"{ROOT / 'src'}:{ROOT}")
-    if moment.hook is None:
-        wait_for(lambda: place.glob("outputs/*/*/run.json"), process)
-        time.sleep(moment.share * seconds)
-        process.kill()
-    _, err = process.communicate(timeout=300)
-    assert process.returncode == -signal.SIGKILL, err
+    place.mkdir()
+    done = run(place, *options(moment))
+    assert done.returncode == -signal.SIGKILL, done.stderr
     folder = only_run(place)
     assert record(folder)["status"] == "running"
+    assert fer_lab.load_run(folder).status == "interrupted"
     return folder
+
+
+def resumed(place: Path, folder: Path) -> dict[str, Any]:
+    """What a killed run ends with."""
+    done = run(place, f"resume={folder}", "~callbacks.kill")
+    assert done.returncode == 0, done.stderr
+    assert record(folder)["status"] == "finished"
+    assert not list(folder.rglob(".unfinished-*"))
+    return facts(folder)
 
 
 def reached(folder: Path) -> str:
@@ -130,8 +142,9 @@ def facts(folder: Path) -> dict[str, Any]:
         found[f"{split} rows"] = pd.read_parquet(folder / "predictions" / f"{split}.parquet")
     for name in ("best", "last"):
         content = torch.load(folder / "checkpoints" / f"{name}.ckpt", weights_only=True)
-        for part in ("state_dict", "trained_weights", "optimizer_states", "generators"):
+        for part in ("state_dict", "trained_weights", "optimizer_states", "lr_schedulers"):
             found[f"{name} {part}"] = content[part]
+        found[f"{name} generators"] = content["generators"]
     return found
 
 
@@ -147,42 +160,48 @@ def same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def outcome(place: Path, moment: Moment, seconds: float) -> tuple[str, list[Path], dict[str, Any]]:
-    """What a run was resumed from, the unfinished files that it left, and what it ended with."""
-    place.mkdir()
-    folder = killed(place, moment, seconds)
-    left = [path for path in folder.rglob(".unfinished-*") if path.is_file()]
+def differing(expected: dict[str, Any], found: dict[str, Any]) -> str:
+    return ", ".join(name for name in expected if not same(expected[name], found[name]))
+
+
+def outcome(place: Path, moment: Moment) -> tuple[str, str, bool, dict[str, Any]]:
+    """Where a run was killed and resumed from, whether it left a torn checkpoint, and its end."""
+    folder = killed(place, moment)
+    torn = any(path.suffix == ".ckpt" for path in folder.rglob(".unfinished-*"))
     stood = reached(folder)
-    assert fer_lab.load_run(folder).status == "interrupted"
-    extra = ["~callbacks.kill"] if moment.hook else []
-    done = finish(place, f"resume={folder}", *extra, PYTHONPATH=f"{ROOT / 'src'}:{ROOT}")
-    assert done.returncode == 0, done.stderr
-    assert record(folder)["status"] == "finished"
-    assert not list(folder.rglob(".unfinished-*"))
-    return stood, left, facts(folder)
+    return (folder / "killed.txt").read_text(), stood, torn, resumed(place, folder)
 
 
 @pytest.fixture(scope="module")
-def unbroken(tmp_path_factory) -> tuple[dict[str, Any], float]:
-    """Facts of a run with checkpoints at the ends of epochs alone, and its seconds."""
+def unbroken(tmp_path_factory) -> dict[str, Any]:
+    """Facts of a run with checkpoints at the ends of epochs alone."""
     place = tmp_path_factory.mktemp("unbroken")
-    done = finish(place, *TRAINING, *QUIET, PYTHONPATH=f"{ROOT / 'src'}:{ROOT}")
+    done = run(place, *TRAINING, *QUIET)
     assert done.returncode == 0, done.stderr
-    return facts(only_run(place)), record(only_run(place))["durations"]["total"]
+    return facts(only_run(place))
 
 
 def test_every_killed_and_resumed_run_equals_the_unbroken_one(tmp_path, unbroken):
-    expected, seconds = unbroken
     places = [tmp_path / str(number) for number in range(len(MOMENTS))]
     with ThreadPoolExecutor(2) as pool:
-        ends = list(pool.map(outcome, places, MOMENTS, [seconds] * len(MOMENTS)))
-    table = []
-    for moment, (stood, left, found) in zip(MOMENTS, ends, strict=True):
-        differs = [name for name in expected if not same(expected[name], found[name])]
-        table.append((moment.name, stood, ", ".join(differs) or "equal"))
-        if moment.hook == "write":
-            assert any(path.suffix == ".ckpt" for path in left), moment.name
+        ends = list(pool.map(outcome, places, MOMENTS))
+    rows = [("phase", "killed in", "resumed from", "equal?")]
+    for moment, (where, stood, torn, found) in zip(MOMENTS, ends, strict=True):
+        differs = differing(unbroken, found)
+        rows.append((moment.phase, where, stood, f"no: {differs}" if differs else "yes"))
+        assert torn == (moment.hook == "write"), moment.phase
     print()
-    for name, stood, result in (("killed", "resumed from", "result"), *table):
-        print(f"{name:<36}{stood:<22}{result}")
-    assert {result for *_, result in table} == {"equal"}
+    for phase, where, stood, equal in rows:
+        print(f"{phase:<42}{where:<26}{stood:<22}{equal}")
+    assert [row[-1] for row in rows[1:]] == ["yes"] * len(MOMENTS)
+
+
+def test_two_processes_killed_in_mid_epoch_go_on_as_if_left_alone(tmp_path):
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    assert run(whole, *TRAINING, *DDP).returncode == 0
+    place = tmp_path / "killed"
+    # Five batches each: after eight, the checkpoint is of the second epoch's first step.
+    folder = killed(place, Moment("two processes", "on_train_batch_end", 8, options=DDP))
+    assert reached(folder) == "epoch 1, 1 batches"
+    assert differing(facts(only_run(whole)), resumed(place, folder)) == ""

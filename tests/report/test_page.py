@@ -9,10 +9,10 @@ from importlib import resources
 
 import pytest
 
+from fer_lab.confidential import without_secrets
 from fer_lab.files import write_json
 from fer_lab.report.page import page, write_page
 from fer_lab.report.run import Run
-from fer_lab.report.sections import without_secrets
 from tests.report.fabricated import write_run
 
 EVIL = '<script>alert("x")</script>\'"><img src=x onerror=alert(1)>{{ 7 * 7 }}'

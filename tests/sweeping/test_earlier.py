@@ -102,6 +102,31 @@ def test_a_killed_job_is_resumed_and_a_living_one_left_alone(left, cfg):
     assert (folder / "run.json").read_bytes() == before
 
 
+def test_a_job_that_its_launcher_starts_anew_goes_on_though_nobody_resumed_the_sweep(left, cfg):
+    facts = {"configuration": configuration_digest(cfg), "begun": "today"}
+    folder = left("running", pid=1, host="another machine, gone by now", sweep=facts)
+    assert what_is_left(cfg, folder, continued=False, begun="today") is Todo.RESUME
+    (folder / "checkpoints" / "last.ckpt").unlink()
+    assert what_is_left(cfg, folder, continued=False, begun="today") is Todo.REDO
+    with pytest.raises(ConfigError, match="still runs"):
+        what_is_left(cfg, folder, continued=True, begun="tomorrow")
+
+
+@pytest.mark.parametrize(
+    ("status", "job", "expected"),
+    [("finished", 3, Todo.KEEP), ("failed", 3, Todo.REDO), ("finished", 1, Todo.REDO)],
+)
+def test_a_search_keeps_a_failed_job_that_finished_ones_were_chosen_by(
+    left, cfg, status, job, expected
+):
+    folder = left("failed", sweep={"configuration": configuration_digest(cfg), "job": 2})
+    other = folder.with_name("other")
+    other.mkdir()
+    (other / "run.json").write_text(json.dumps({"status": status, "sweep": {"job": job}}))
+    assert what_is_left(cfg, folder, continued=True, search=True) is expected
+    assert what_is_left(cfg, folder, continued=True) is Todo.REDO
+
+
 def test_a_damaged_record_is_redone(left, cfg):
     folder = left("finished")
     (folder / "run.json").write_text("{")

@@ -13,13 +13,15 @@ from fer_lab.sweeping.folder import Sweep, find_sweep, job_states, swept_keys, w
 
 def sweep_of(folder, *words: str, **params: str) -> DictConfig:
     hydra = {"overrides": {"task": list(words)}, "sweep": {"dir": str(folder)}}
-    return OmegaConf.create({"hydra": hydra | {"sweeper": {"params": params or None}}})
+    hydra |= {"sweeper": {"params": params or None}, "launcher": {"_target_": "BasicLauncher"}}
+    return OmegaConf.create({"hydra": hydra})
 
 
 def test_what_varies_are_values_in_number_ranges_and_the_sweepers_own_parameters(tmp_path):
     config = sweep_of(
         *(tmp_path, "split=female,male", "attributes=[gender,age]", "++model.optimizer.base=a,b"),
-        *("seed=range(1,4)", "model.optimizer.lr=tag(log,interval(1e-4,1e-2))", "name=x"),
+        *("seed=range(1,4)", "model.optimizer.lr=tag(log,interval(1e-4,1e-2))"),
+        *("name='x-${seed}'", "notes='${hydra:runtime.output_dir}'"),
         **{"split.leave_out": "'a','b'"},
     )
     assert swept_keys(config) == [
@@ -48,6 +50,16 @@ def test_a_sweep_that_goes_on_keeps_what_was_asked_for_and_forgets_how_far_jobs_
         found, content = find_sweep(wanted, root=str(tmp_path / "multirun"))
         assert found == folder
         assert content["words"] == ["--multirun", "seed=1,2"]
+
+
+def test_a_new_sweep_takes_no_folder_of_another_one(tmp_path):
+    Sweep("train", ["first"]).begin(sweep_of(tmp_path, "seed=1,2"))
+    before = (tmp_path / "sweep.json").read_bytes()
+    second = Sweep("train", ["second"])
+    with pytest.raises(ConfigError, match="holds a sweep already"):
+        second.begin(sweep_of(tmp_path, "seed=1,2"))
+    assert (tmp_path / "sweep.json").read_bytes() == before
+    assert second.folder is None
 
 
 def test_what_is_no_sweep_or_a_damaged_one_is_said(tmp_path):

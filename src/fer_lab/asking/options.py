@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from fer_lab.confidential import hide
 from fer_lab.errors import ConfigError
 
 _FORMATS = ("png", "jpeg")
@@ -124,6 +125,7 @@ class Server(_Options):
                 where="server.key_variable",
                 hint="export it in the shell that starts fer-lab",
             )
+        hide(found)
         return found
 
 

@@ -47,7 +47,8 @@ class EpochSeed(Callback):
         if not self._states:
             return
         for kind, states in self._states.items():
-            own = states[trainer.global_rank]
+            # A copy: torch 2.14 crashes on a state that begins within a larger tensor.
+            own = states[trainer.global_rank].clone()
             if kind == "cpu":
                 torch.set_rng_state(own)
             elif pl_module.device.type == kind:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from fer_lab.callbacks.explained import Explained, Explainer, RegionFigures
 from fer_lab.callbacks.stages import write_joined
+from fer_lab.data.randomness import combine
 from fer_lab.data.vocabulary import REGIONS
 from fer_lab.explain.attribution import attribute
 from fer_lab.explain.faithfulness import deletion_curve, insertion_curve, region_ablation
@@ -47,20 +48,20 @@ class TrustChecks:
         """Test the maps of a batch."""
         explained = self.explainer(self.model, batch)
         image, target = explained.image, explained.prediction
-        # Its own seed, or every batch would meet the same random maps.
-        seed = self.seed + int(explained.index[0])
+        # Each image's own: its figures do not depend on the batch or the process it comes in.
+        seeds = [combine(self.seed, row) for row in explained.index.tolist()]
         columns: dict[str, Any] = {
             "id": self.explainer.data.manifest["id"].iloc[explained.index.tolist()].to_numpy()
         }
         curves = {"deletion": deletion_curve, "insertion": insertion_curve}
         for name, measure in curves.items():
             curve = measure(
-                self.model, image, explained.attribution, target, steps=_STEPS, seed=seed
+                self.model, image, explained.attribution, target, steps=_STEPS, seed=seeds
             )
             columns[name] = _lists(curve.probability)
             columns[f"{name}_random"] = _lists(curve.random_probability)
-        columns |= self._ablation(explained, seed)
-        columns |= self._randomisation(explained, seed)
+        columns |= self._ablation(explained, seeds)
+        columns |= self._randomisation(explained, seeds)
         self._rows.append(pd.DataFrame(columns))
         if explained.regions is not None:
             with drawn_anew(self.model, self.seed):
@@ -109,7 +110,7 @@ class TrustChecks:
             **options,
         )
 
-    def _ablation(self, explained: Explained, seed: int) -> dict[str, Any]:
+    def _ablation(self, explained: Explained, seeds: list[int]) -> dict[str, Any]:
         count = len(explained.index)
         if explained.regions is None:
             nothing = np.full(count, np.nan)
@@ -121,7 +122,7 @@ class TrustChecks:
             explained.prediction,
             explained.regions,
             num_regions=len(REGIONS),
-            seed=seed,
+            seed=seeds,
         )
         names = [REGIONS[code] if code >= 0 else None for code in found.region.tolist()]
         return {
@@ -130,14 +131,15 @@ class TrustChecks:
             "random_drop": found.random_drop.cpu().numpy(),
         }
 
-    def _randomisation(self, explained: Explained, seed: int) -> dict[str, Any]:
+    def _randomisation(self, explained: Explained, seeds: list[int]) -> dict[str, Any]:
         found = randomisation_check(
             self.model,
             lambda *_: self._maps(explained),
             explained.image,
             explained.prediction,
             points=_POINTS,
-            seed=seed,
+            seed=self.seed,
+            map_seed=seeds,
         )
         self._modules = found.modules
         return {"cascade": _lists(found.correlation.T), "chance": found.chance.cpu().numpy()}

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fer_lab.data.datamodule import JAFFEDataModule as JAFFEDataModule
     from fer_lab.data.datamodule import KDEFDataModule as KDEFDataModule
     from fer_lab.data.datamodule import RAFDBDataModule as RAFDBDataModule
+    from fer_lab.data.datamodule import ShardsDataModule as ShardsDataModule
     from fer_lab.data.datamodule import SyntheticDataModule as SyntheticDataModule
     from fer_lab.data.datamodule import TableDataModule as TableDataModule
     from fer_lab.data.dataset import FaceDataset as FaceDataset
@@ -38,6 +39,7 @@ _HOMES = {
     "KDEFDataModule": "fer_lab.data.datamodule",
     "RAFDBDataModule": "fer_lab.data.datamodule",
     "RFWDataModule": "fer_lab.data.attribute_datamodule",
+    "ShardsDataModule": "fer_lab.data.datamodule",
     "SyntheticDataModule": "fer_lab.data.datamodule",
     "TableDataModule": "fer_lab.data.datamodule",
     "read": "fer_lab.data.sources",

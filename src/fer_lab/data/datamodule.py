@@ -18,6 +18,7 @@ __all__ = [
     "JAFFEDataModule",
     "KDEFDataModule",
     "RAFDBDataModule",
+    "ShardsDataModule",
     "SyntheticDataModule",
     "TableDataModule",
 ]
@@ -250,3 +251,35 @@ class FolderDataModule(FaceDataModule):
         **options: Any,
     ) -> None:
         super().__init__({"folder": {"root": root, "labels": labels}}, **options)
+
+
+class ShardsDataModule(FaceDataModule):
+    """Any dataset in shards: see ``fer_lab.data.sources.shards``.
+
+    Args:
+        root: folder or URL of the shards.
+        window: how many shards a training reads from at a time.
+        ahead: how many further shards are fetched before they are needed.
+        cache_gb: the most that shards of a URL take on this machine's disk, in 10⁹ bytes.
+        cache_dir: folder of the caches; ``FER_LAB_CACHE`` or ``~/.cache/fer_lab`` by default.
+        **options: of :class:`FaceDataModule`.
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        *,
+        window: int = 4,
+        ahead: int = 2,
+        cache_gb: float = 4.0,
+        cache_dir: str | os.PathLike[str] | None = None,
+        **options: Any,
+    ) -> None:
+        source = {
+            "root": root,
+            "window": window,
+            "ahead": ahead,
+            "cache_gb": cache_gb,
+            "cache_dir": cache_dir,
+        }
+        super().__init__({"shards": source}, cache_dir=cache_dir, **options)

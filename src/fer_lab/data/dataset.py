@@ -10,10 +10,11 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, get_worker_info
 
 from fer_lab.data.manifest import attribute_column, group_values
 from fer_lab.data.pixels.images import Images
+from fer_lab.errors import FerLabError
 
 
 class Batch(TypedDict):
@@ -101,15 +102,27 @@ class FaceDataset(Dataset[Batch]):
 
     def __getitem__(self, index: int) -> Batch:
         """One sample."""
-        batch = self.__getitems__([index])
+        batch = self._batch([index])
         sample: dict[str, object] = {
             name: value[0] for name, value in batch.items() if isinstance(value, Tensor)
         }
         sample["group"] = {name: codes[0] for name, codes in batch["group"].items()}
         return cast(Batch, sample)
 
-    def __getitems__(self, indices: Sequence[int]) -> Batch:
-        """A batch of samples, in the order of ``indices``."""
+    def __getitems__(self, indices: Sequence[int]) -> Batch | FerLabError:
+        """A batch of samples, in the order of ``indices``.
+
+        A loading process gives back a mistake that it has met, for the loader to raise: torch
+        would put a traceback into its words.
+        """
+        try:
+            return self._batch(indices)
+        except FerLabError as error:
+            if get_worker_info() is None:
+                raise
+            return error
+
+    def _batch(self, indices: Sequence[int]) -> Batch:
         visit = torch.as_tensor(indices, dtype=torch.int64)
         index = visit if self.variants is None else visit // self.variants
         pixels = self.images.read(index.numpy())

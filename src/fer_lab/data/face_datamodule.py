@@ -22,6 +22,7 @@ from fer_lab.data.pixels.images import Rows
 from fer_lab.data.pixels.inspection import Cache
 from fer_lab.data.pixels.packed import default_cache
 from fer_lab.data.samplers import EpochSampler
+from fer_lab.data.shards.stream import Stream
 from fer_lab.data.splitting.selection import plain
 from fer_lab.data.splitting.split_options import Split
 from fer_lab.data.splitting.subsets import balanced_subset
@@ -177,6 +178,7 @@ class FaceDataModule(LightningDataModule):
         self.has_regions = loaded.images.has_regions
         self.has_landmarks = loaded.images.has_landmarks
         self.manifest = chosen.manifest
+        self._stream = Stream(self.manifest)
         for note in chosen.notes:
             _log.info("%s", note)
         for warning in self.warnings:
@@ -193,12 +195,12 @@ class FaceDataModule(LightningDataModule):
         """Shuffled batches of the rows to learn from, each in every variant of an expansion."""
         rows, expand = self._existing("train", self.train_rows), self.augment.expand
         visits = expand.visits(rows) if expand.active else rows
-        sampler = EpochSampler(visits, self.seed, *Place.of(self.trainer), shuffle=True)
+        place = Place.of(self.trainer)
+        sampler = self._stream.sampler(rows, visits, self.seed, *place, shuffle=True)
         # Batch norm cannot train on one sample; another one is left out each epoch.
         single = len(sampler) > self.batch_size and len(sampler) % self.batch_size == 1
-        dataset = self._dataset(
-            annotated=self.annotated_training, variants=expand.count if expand.active else None
-        )
+        variants = expand.count if expand.active else None
+        dataset = self._dataset(annotated=self.annotated_training, variants=variants)
         loader = self._loader(dataset, sampler, self.batch_size, drop_last=single)
         loader.done = partial(batches_done, self.trainer)
         return loader
@@ -294,10 +296,16 @@ class FaceDataModule(LightningDataModule):
                 where=f"{', '.join(self.sources)}: {there}",
                 hint=hints[name],
             )
+        world = Place.of(self.trainer).world
+        if len(rows) < world:  # a process without any would not take part in the pass
+            raise DataError(
+                f"{len(rows)} {name} rows are too few for {world} processes",
+                where="trainer.devices",
+            )
         return rows
 
     def _evaluation_loader(self, rows: Rows) -> DataLoader[Batch]:
-        sampler = EpochSampler(rows, self.seed, *Place.of(self.trainer))
+        sampler = self._stream.sampler(rows, rows, self.seed, *Place.of(self.trainer))
         return self._loader(self._dataset(annotated=True), sampler, self.eval_batch_size)
 
     def _loader(

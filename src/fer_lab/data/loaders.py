@@ -14,13 +14,15 @@ from pytorch_lightning.loops.progress import _ProcessedTracker
 from torch.utils.data import DataLoader
 
 from fer_lab.data.dataset import Batch, FaceDataset, collated
-from fer_lab.data.pixels.packing import processor_count
+from fer_lab.data.processors import processor_count
 from fer_lab.data.randomness import combine
 from fer_lab.data.samplers import EpochSampler
-from fer_lab.errors import ConfigError
+from fer_lab.errors import ConfigError, FerLabError
 
 # More decoding processes than this wait for each other and for memory.
 _MOST_WORKERS = 8
+# Batches that each of them is told to read before they are wanted.
+_PREFETCHED = 2
 
 
 class Place(NamedTuple):
@@ -79,7 +81,10 @@ class FaceLoader(DataLoader[Batch]):
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         if isinstance(self.sampler, EpochSampler):
             self.sampler.skip = self.done() * (self.batch_size or 1)
-        yield from super().__iter__()
+        for batch in super().__iter__():
+            if isinstance(batch, FerLabError):
+                raise batch
+            yield batch
 
 
 def face_loader(
@@ -101,6 +106,8 @@ def face_loader(
         workers: loading processes, kept from epoch to epoch; 0 loads in this one.
         drop_last: leave out a last batch that is smaller.
     """
+    # What workers were told to read, and the batch in use.
+    sampler.in_flight = batch_size * (_PREFETCHED * workers + 1)
     return FaceLoader(
         dataset,
         batch_size=batch_size,
@@ -109,6 +116,7 @@ def face_loader(
         collate_fn=collated,
         num_workers=workers,
         persistent_workers=workers > 0,
+        prefetch_factor=_PREFETCHED if workers else None,
         pin_memory=torch.cuda.is_available(),
         worker_init_fn=partial(_seed_worker, seed, sampler.rank),
         generator=torch.Generator().manual_seed(combine(seed, sampler.rank)),

@@ -24,6 +24,7 @@ from fer_lab.data.splitting.selection import Selection, select
 from fer_lab.data.splitting.split_options import Split
 from fer_lab.data.splitting.target import EXPRESSION, set_target
 from fer_lab.errors import ConfigError
+from fer_lab.places import refuse_unusable_cache
 
 
 @dataclass(frozen=True)
@@ -181,8 +182,9 @@ def read_manifests(sources: Mapping[str, Mapping[str, Any]], cache_dir: Path) ->
     """A manifest for each dataset, under its own name.
 
     Raises:
-        ConfigError: when two datasets are the same one under two names.
+        ConfigError: when two datasets are the same one under two names, or there is no cache.
     """
+    refuse_unusable_cache(cache_dir)
     parts: list[pd.DataFrame] = []
     seen: list[tuple[str, str, dict[str, Any]]] = []
     for name, given in sources.items():

@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
+from fer_lab.processes import is_first
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
@@ -22,6 +24,9 @@ def track(items: Iterable[Item], *, total: int, description: str) -> Iterator[It
         total: number of steps.
         description: what is being done, shown before the bar.
     """
+    if not is_first():  # of several processes one bar is enough
+        yield from items
+        return
     started = time.monotonic()
     iterator = iter(items)
     done = 0

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.utils.data import Sampler
 
 from fer_lab.data.randomness import combine
@@ -38,6 +39,7 @@ class EpochSampler(Sampler[int]):
         skip: samples at the start of this share to leave out in the current epoch, because an
             interrupted run has seen them; the next epoch is whole again. They stay counted in the
             length: Lightning counts the batches before an interruption, too.
+        in_flight: samples that may have been handed out and not been read.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class EpochSampler(Sampler[int]):
         self.shuffle = shuffle
         self.drop_last = drop_last
         self.skip = 0
+        self.in_flight = 0
 
     def set_epoch(self, epoch: int) -> None:
         """Go to another epoch."""
@@ -75,6 +78,10 @@ class EpochSampler(Sampler[int]):
             rows = rows[places % len(rows)]
         else:
             rows = rows[self.rank :: self.world]
+        yield from self._from_skip(rows)
+
+    def _from_skip(self, rows: Tensor) -> Iterator[int]:
+        """The share's rows that are left, as Python numbers."""
         for start in range(self.skip, len(rows), _AT_ONCE):
             yield from rows[start : start + _AT_ONCE].tolist()
 

@@ -5,7 +5,7 @@ Every figure is per image and stands beside what an attribution without knowledg
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
@@ -76,7 +76,7 @@ def deletion_curve(
     steps: int = 20,
     baseline: Baseline = "blur",
     random_maps: int = 1,
-    seed: int = 0,
+    seed: int | Sequence[int] = 0,
 ) -> Curve:
     """The class's probability while pixels are removed, the most important first.
 
@@ -89,7 +89,7 @@ def deletion_curve(
         baseline: what stands in a removed pixel's place, the blurred image or the image's mean
             colour.
         random_maps: how many random maps to compare with; 0 leaves ``random_area`` NaN.
-        seed: of random maps and of ties; give each batch its own, or all have the same maps.
+        seed: of random maps and of ties; each image's own, or one for their places in the batch.
 
     Raises:
         ValueError: for another baseline, shapes that do not fit, or a number of steps below 1.
@@ -109,7 +109,7 @@ def insertion_curve(
     steps: int = 20,
     baseline: Baseline = "blur",
     random_maps: int = 1,
-    seed: int = 0,
+    seed: int | Sequence[int] = 0,
 ) -> Curve:
     """The class's probability while pixels appear, the most important first.
 
@@ -131,7 +131,7 @@ def region_ablation(
     num_regions: int = 19,
     baseline: Baseline = "blur",
     random_places: int = 5,
-    seed: int = 0,
+    seed: int | Sequence[int] = 0,
 ) -> Ablation:
     """Hide the region of highest IoR, and its shape at random places of the same image.
 
@@ -148,7 +148,7 @@ def region_ablation(
         baseline: what stands in a hidden pixel's place, the blurred image or its mean colour.
         random_places: how many displacements of the region to compare with; the image is taken
             as going on at its other side, which keeps the area the same.
-        seed: of the displacements; give each batch its own.
+        seed: of the displacements, as in `deletion_curve`.
 
     Raises:
         ValueError: as `deletion_curve`.
@@ -161,7 +161,7 @@ def region_ablation(
     region = torch.where(explained, ior.argmax(1), -1)
     mask = regions == region[:, None, None]
     hidden = perturbation.without_detail(image, baseline)
-    generator = torch.Generator().manual_seed(seed)
+    draws = perturbation.generators(seed, len(image))
 
     with _evaluating(model):
         before = _probability(model, image, target)
@@ -171,7 +171,7 @@ def region_ablation(
             return before - _probability(model, seen, target)
 
         own = drop(mask)
-        others = [drop(perturbation.displaced(mask, generator)) for _ in range(random_places)]
+        others = [drop(perturbation.displaced(mask, draws)) for _ in range(random_places)]
     elsewhere = torch.stack(others).mean(0) if others else torch.full_like(own, torch.nan)
     area = mask.flatten(1).to(own.dtype).mean(1)
     figures = [torch.where(explained, each, torch.nan) for each in (area, own, elsewhere)]
@@ -186,18 +186,18 @@ def _curve(
     target: Tensor,
     steps: int,
     random_maps: int,
-    seed: int,
+    seed: int | Sequence[int],
 ) -> Curve:
     _check(start, attribution, target)
     if steps < 1:
         raise ValueError(f"steps is 1 or more, not {steps}")
-    generator = torch.Generator().manual_seed(seed)
+    draws = perturbation.generators(seed, len(start))
     share = torch.arange(steps + 1, device=start.device) / steps
     with _evaluating(model):
-        probability = _along(model, start, end, attribution, target, share, generator)
+        probability = _along(model, start, end, attribution, target, share, draws)
         others = [
-            _along(model, start, end, each, target, share, generator)
-            for each in (perturbation.random_maps(start, generator) for _ in range(random_maps))
+            _along(model, start, end, each, target, share, draws)
+            for each in (perturbation.random_maps(start, draws) for _ in range(random_maps))
         ]
     low, high = attribution.flatten(1).aminmax(dim=1, keepdim=True)
     probability = torch.where(high > low, probability, torch.nan)
@@ -213,10 +213,10 @@ def _along(
     attribution: Tensor,
     target: Tensor,
     share: Tensor,
-    generator: torch.Generator,
+    draws: Sequence[torch.Generator],
 ) -> Tensor:
     """Probability ``[N, S + 1]`` when the first shares of the pixels are those of ``end``."""
-    place = perturbation.places(attribution, generator)
+    place = perturbation.places(attribution, draws)
     pixels = place.shape[1]
     found = []
     for step in range(len(share)):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import ceil
 from typing import Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from torch import Tensor
+from torch import Generator, Tensor
+
+from fer_lab.data.randomness import combine
 
 Baseline = Literal["blur", "mean"]
 
@@ -17,12 +20,32 @@ _GRID = 7
 _BLUR = 1 / 16
 
 
-def places(attribution: Tensor, generator: torch.Generator) -> Tensor:
+def generators(seed: int | Sequence[int], count: int) -> list[Generator]:
+    """A generator for each image, so that no draw depends on the images beside it.
+
+    Args:
+        seed: each image's own, or one that their places in the batch are added to.
+        count: how many images there are.
+
+    Raises:
+        ValueError: for another number of seeds.
+    """
+    seeds = [combine(seed, place) for place in range(count)] if isinstance(seed, int) else seed
+    if len(seeds) != count:
+        raise ValueError(f"{count} images need as many seeds, not {len(seeds)}")
+    return [Generator().manual_seed(each) for each in seeds]
+
+
+def places(attribution: Tensor, draws: Sequence[Generator]) -> Tensor:
     """Position of each pixel when the highest attribution comes first, ``[N, H·W]``."""
     values = attribution.flatten(1)
+    if not len(values):
+        return values.to(torch.int64)
     # Sorting what was shuffled breaks ties at random; else a map's zeros would go row by row.
-    shuffle = torch.randperm(values.shape[1], generator=generator).to(values.device)
-    order = shuffle[values[:, shuffle].argsort(dim=1, descending=True, stable=True)]
+    shuffles = [torch.randperm(values.shape[1], generator=each) for each in draws]
+    shuffle = torch.stack(shuffles).to(values.device)
+    order = values.gather(1, shuffle).argsort(dim=1, descending=True, stable=True)
+    order = shuffle.gather(1, order)
     steps = torch.arange(values.shape[1], device=values.device).expand_as(order)
     return torch.empty_like(order).scatter_(1, order, steps)
 
@@ -50,17 +73,21 @@ def without_detail(image: Tensor, baseline: Baseline) -> Tensor:
     return F.conv2d(across, weight.transpose(2, 3), groups=image.shape[1])
 
 
-def random_maps(image: Tensor, generator: torch.Generator) -> Tensor:
+def random_maps(image: Tensor, draws: Sequence[Generator]) -> Tensor:
     """Smooth noise ``[N, H, W]``: pixel noise would leave every face readable for long."""
-    coarse = torch.rand(len(image), 1, _GRID, _GRID, generator=generator).to(image)
+    coarse = image.new_empty(len(image), 1, _GRID, _GRID)
+    for place, each in enumerate(draws):
+        coarse[place] = torch.rand(1, _GRID, _GRID, generator=each)
     return F.interpolate(coarse, size=image.shape[-2:], mode="bilinear")[:, 0]
 
 
-def displaced(mask: Tensor, generator: torch.Generator) -> Tensor:
+def displaced(mask: Tensor, draws: Sequence[Generator]) -> Tensor:
     """Each mask ``[N, H, W]`` at a random place of its own, going on at the other side."""
     count, height, width = mask.shape
-    down = torch.randint(height, (count, 1), generator=generator).to(mask.device)
-    right = torch.randint(width, (count, 1), generator=generator).to(mask.device)
+    moves = [
+        [int(torch.randint(side, (), generator=each)) for side in (height, width)] for each in draws
+    ]
+    down, right = torch.tensor(moves, device=mask.device).view(count, 2, 1).unbind(1)
     rows = (torch.arange(height, device=mask.device) - down) % height
     columns = (torch.arange(width, device=mask.device) - right) % width
     image = torch.arange(count, device=mask.device)[:, None, None]

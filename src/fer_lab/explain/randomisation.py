@@ -41,6 +41,7 @@ def randomisation_check(
     modules: Sequence[str] | None = None,
     points: int | None = None,
     seed: int = 0,
+    map_seed: int | Sequence[int] | None = None,
 ) -> Randomisation:
     """Correlation of attributions before and after the model's weights are drawn anew.
 
@@ -57,7 +58,9 @@ def randomisation_check(
             with parameters of its own, from the last defined (the head) to the first.
         points: how often at most attributions are compared on the way, evenly from the first module
             to the last; None compares after each.
-        seed: of weights and random maps.
+        seed: of the weights.
+        map_seed: of the random maps, each image's own or one for their places in the batch; None
+            is ``seed``.
 
     Raises:
         ValueError: for a module that there is not, or a model without parameters.
@@ -82,8 +85,8 @@ def randomisation_check(
             _draw_anew(known[name])
             if position in compared:
                 rows.append(spearman(before, explain(model, image, target).flatten(1)))
-    generator = torch.Generator().manual_seed(seed)
-    chance = spearman(before, perturbation.random_maps(image, generator).flatten(1))
+    draws = perturbation.generators(seed if map_seed is None else map_seed, len(image))
+    chance = spearman(before, perturbation.random_maps(image, draws).flatten(1))
     named = [chosen[position] for position in sorted(compared)] if cascading else chosen
     return Randomisation(named, torch.stack(rows), chance)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from fer_lab.errors import ConfigError, DataError, FerLabError
 from fer_lab.models.weights import refuse_misfits, unreadable
+from fer_lab.trust import trusted_class
 
 # Where a checkpoint names the class of its model.
 MODEL_CLASS = "model_class"
@@ -79,15 +79,7 @@ def _class(path: Path, target: object) -> type[LightningModule]:
             where=path,
             hint=_NAMED,
         )
-    module, _, name = str(target).rpartition(".")
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except Exception as error:  # of a name or of the module
-        raise DataError(
-            f"the checkpoint's model class {target} cannot be imported: {error}",
-            where=path,
-            hint=f"start where it can be imported; {_NAMED}",
-        ) from error
+    found = trusted_class(str(target), path, hint=_NAMED)
     if not (isinstance(found, type) and issubclass(found, LightningModule)):
         raise DataError(f"{target} is not a LightningModule", where=path, hint=_NAMED)
     return found

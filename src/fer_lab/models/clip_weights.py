@@ -80,6 +80,7 @@ def _published(architecture: str, name: str, timeout: float) -> Path:
     # Without this look the client would try for most of a minute before it gives up.
     obstacle = obstacle_to(constants.ENDPOINT, timeout)
     if obstacle is None:
+        log.info("fetching the weights %s of %s: %s", name, architecture, repository)
         try:
             return Path(download_pretrained_from_hf(repository, filename=file or None))
         except Exception as error:  # the network fails in the ways of half a dozen libraries

@@ -156,6 +156,8 @@ def imagenet_model(name: str, *, timeout: float = 3.0, **arguments: Any) -> nn.M
     # Without this look the client would try for most of a minute before it gives up.
     obstacle = None if overlay else obstacle_to(constants.ENDPOINT, timeout)
     if obstacle is None:
+        if not overlay:
+            log.info("fetching the ImageNet weights of %s: %s", name, repository or published.url)
         try:
             model: nn.Module = timm.create_model(
                 name, pretrained=True, pretrained_cfg_overlay=overlay or None, **arguments

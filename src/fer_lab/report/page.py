@@ -10,11 +10,12 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from fer_lab.confidential import without_secrets
 from fer_lab.files import atomic_path
 from fer_lab.report.figures import write_figures
 from fer_lab.report.html import data_uri, page_environment
 from fer_lab.report.run import Run
-from fer_lab.report.sections import sections_of, without_secrets
+from fer_lab.report.sections import sections_of
 from fer_lab.report.tables import COLLAPSED, SIGNIFICANT
 from fer_lab.report.wording import INCOMPLETE, duration, moment, why
 

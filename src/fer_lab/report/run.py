@@ -74,14 +74,17 @@ class Run:
 
     @property
     def config(self) -> DictConfig:
-        """The composed configuration, with its interpolations unresolved."""
+        """The composed configuration, its interpolations unresolved; it calls nothing foreign."""
         from omegaconf import DictConfig, OmegaConf
+
+        from fer_lab.trust import defused
 
         def read(path: Path) -> DictConfig:
             config = OmegaConf.load(path)
             if not isinstance(config, DictConfig):
                 raise ValueError("not a mapping")
-            return config
+            content: Any = defused(OmegaConf.to_container(config, resolve=False))
+            return OmegaConf.create(content) if isinstance(content, dict) else config
 
         return self._once(".hydra/config.yaml", read, "Hydra writes it when a run starts")
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from fer_lab.confidential import without_secrets
 from fer_lab.errors import DataError
 from fer_lab.report.asked import asked_section, is_asked
 from fer_lab.report.explained import explanation_section, intensity_section
@@ -22,21 +22,6 @@ from fer_lab.report.wording import (
     split_title,
     without_metrics,
 )
-
-_SECRET = re.compile(
-    r"""((?:api_?key|password|passwd|secret|token)["']?\s*[:=]\s*)(?!null\b)"""
-    r"""("[^"\n]*"|'[^'\n]*'|[^\s,}\]]+)""",
-    re.IGNORECASE,
-)
-
-
-def without_secrets(text: str) -> str:
-    """The text with the values of keys and passwords hidden, should one have come in.
-
-    >>> without_secrets("wandb: {api_key: abc123, mode: offline}")
-    'wandb: {api_key: (hidden), mode: offline}'
-    """
-    return _SECRET.sub(r"\1(hidden)", text)
 
 
 def _facts(run: Run) -> Facts:

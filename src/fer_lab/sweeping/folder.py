@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -13,11 +15,18 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from fer_lab.errors import ConfigError, DataError
+from fer_lab.confidential import refuse_stored_secrets
+from fer_lab.errors import ConfigError, DataError, FerLabError
 from fer_lab.files import write_json
+from fer_lab.places import unwritable
+from fer_lab.sweeping.plugins import quiet_search
+from fer_lab.sweeping.sharing import processors_of_a_job, threads_are_given
+from fer_lab.sweeping.words import as_typed
 
 SWEEP = "sweep.json"
 JOBS = ".jobs"
@@ -33,6 +42,9 @@ class Sweep:
         continued: whether the sweep was begun earlier.
         folder: the sweep's folder; None for a single run, and before a sweep begins.
         swept: the keys that its jobs differ in.
+        processors: of each job, as in `processors_of_a_job`.
+        threads_given: whether ``OMP_NUM_THREADS`` says how many threads each job has.
+        begun: when this try of it began; its jobs' records say that of theirs.
     """
 
     task: str
@@ -40,16 +52,33 @@ class Sweep:
     continued: bool = False
     folder: Path | None = None
     swept: list[str] = field(default_factory=list)
+    processors: int | None = None
+    threads_given: bool = False
+    begun: str = ""
 
     def begin(self, config: DictConfig) -> None:
         """Make the folder and say in it what was asked for; earlier words about jobs are dropped.
 
         Args:
             config: of the whole sweep.
+
+        Raises:
+            ConfigError: if a new sweep would go into the folder of another.
         """
-        self.folder = Path(str(config.hydra.sweep.dir)).resolve()
-        self.folder.mkdir(parents=True, exist_ok=True)
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would report to its makers
+        os.environ.setdefault("RAY_DEDUP_LOGS", "0")  # and leave out epochs as repeated lines
+        # Not Path.resolve, which has an error of its own for links in a circle.
+        folder = Path(os.path.realpath(str(config.hydra.sweep.dir)))
+        folder.mkdir(parents=True, exist_ok=True)
+        if not self.continued:
+            _claim(folder)
+        self.folder = folder
         self.swept = swept_keys(config)
+        self.processors = processors_of_a_job(config)
+        self.threads_given = threads_are_given()
+        self.begun = datetime.now(UTC).isoformat()
+        if "direction" in config.hydra.sweeper:
+            quiet_search()
         if self.continued:
             shutil.rmtree(self.folder / JOBS, ignore_errors=True)
         else:
@@ -57,9 +86,13 @@ class Sweep:
                 "task": self.task,
                 "words": self.words,
                 "swept": self.swept,
-                "begun": datetime.now(UTC).isoformat(timespec="seconds"),
+                "begun": self.begun,
             }
             write_json(self.folder / SWEEP, content)
+        what = f"sweep: {self.folder}"
+        if "submitit_folder" in config.hydra.launcher:
+            what += "; what its jobs print is in .submitit there"
+        print(what, file=sys.stderr, flush=True)
 
     def choices(self, overrides: Sequence[str]) -> list[str]:
         """Those overrides of one job that tell it from the others."""
@@ -80,19 +113,59 @@ def watched(sweep: Sweep) -> Iterator[None]:
         _asked.reset(token)
 
 
+class Refused(BaseException):
+    """A mistake that a callback has found: Hydra turns anything less into a warning.
+
+    Args:
+        mistake: what is wrong.
+    """
+
+    def __init__(self, mistake: FerLabError) -> None:
+        super().__init__(mistake)
+        self.mistake = mistake
+
+
 class SweepFolder(Callback):
-    """Tells the process that a sweep begins and where: Hydra alone composes that."""
+    """Looks at what Hydra has composed before it writes that down, and begins a sweep."""
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
+        """Refuse a configuration with secrets in it."""
+        try:
+            refuse_stored_secrets(OmegaConf.to_container(config, resolve=False))
+        except FerLabError as error:
+            raise Refused(error) from error
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
-        """Begin the sweep."""
+        """Refuse likewise, and tell the process that a sweep begins and where."""
+        self.on_run_start(config)
         sweep = _asked.get()
         if sweep is not None:
-            sweep.begin(config)
+            try:
+                sweep.begin(config)
+            except FerLabError as error:
+                raise Refused(error) from error
+            except (HydraException, OmegaConfBaseException) as error:
+                raise Refused(ConfigError(str(error).splitlines()[0])) from error
+            except OSError as error:
+                mistake = unwritable(error.filename, error.errno, "hydra.sweep.dir")
+                raise Refused(mistake) from error
+
+
+def _claim(folder: Path) -> None:
+    """Take a folder for a new sweep; of two that begin within one second one alone has it."""
+    try:
+        (folder / SWEEP).open("x").close()
+    except FileExistsError as error:
+        raise ConfigError(
+            "that folder holds a sweep already",
+            where=folder,
+            hint="go on with it by resume=FOLDER, or choose another hydra.sweep.dir",
+        ) from error
 
 
 def swept_keys(config: DictConfig) -> list[str]:
     """What a sweep varies: overrides of several values, and the sweeper's own parameters."""
-    given = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
+    given = OverridesParser.create().parse_overrides(as_typed(config.hydra.overrides.task))
     keys = [each.get_key_element() for each in given if each.is_sweep_override()]
     own = OmegaConf.select(config, "hydra.sweeper.params") or {}
     return list(dict.fromkeys(str(key).lstrip("+") for key in [*keys, *own]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from contextlib import nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib import import_module
@@ -17,7 +18,10 @@ from omegaconf import DictConfig
 
 from fer_lab.configuration import register_resolvers
 from fer_lab.errors import FerLabError, user_mistake
+from fer_lab.places import refuse_unwritable_folder
 from fer_lab.sweeping.folder import Sweep, write_state
+from fer_lab.sweeping.sharing import marked_lines, take_share
+from fer_lab.sweeping.words import as_typed
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +29,7 @@ _of_sweep: ContextVar[dict[str, Any] | None] = ContextVar("of_sweep", default=No
 
 
 def sweep_facts() -> dict[str, Any] | None:
-    """What a run's record says of the sweep it belongs to: its folder, job, choices and digest."""
+    """What a run's record says of the sweep it belongs to: folder, job, choices, digest, begin."""
     return _of_sweep.get()
 
 
@@ -69,22 +73,29 @@ class Job:
         settings = HydraConfig.get()
         folder = Path(settings.runtime.output_dir)
         if settings.mode == RunMode.MULTIRUN and self.sweep.folder is not None:
-            return self._in_sweep(cfg, folder, self.sweep.folder)
+            take_share(self.sweep.processors, threads_given=self.sweep.threads_given)
+            beside = settings.launcher._target_.endswith(("JoblibLauncher", "RayLauncher"))
+            with marked_lines(f"{settings.job.num}: ") if beside else nullcontext():
+                return self._in_sweep(cfg, folder, self.sweep.folder)
         function = getattr(import_module(self.module), self.task)
         try:
+            if folder != Path.cwd():  # of tasks that leave nothing in a folder of theirs
+                refuse_unwritable_folder(folder, "hydra.run.dir")
             function(cfg, folder)
-        except FerLabError as error:
+        except Exception as error:
             # Hydra would print all overrides before a message that says what is wrong.
-            self.mistake = error
+            self.mistake = user_mistake(error)
+            if self.mistake is None:
+                raise
         return None
 
     def _in_sweep(self, cfg: DictConfig, folder: Path, sweep: Path) -> float | list[float] | None:
-        from fer_lab.sweeping.earlier import configuration_digest
+        from fer_lab.report.run import load_run
+        from fer_lab.sweeping.earlier import Todo, configuration_digest
 
-        _share_the_machine()
         settings = HydraConfig.get()
         number = int(settings.job.num)
-        choices = self.sweep.choices(settings.overrides.task)
+        choices = self.sweep.choices(as_typed(settings.overrides.task))
         state: dict[str, Any] = {"folder": str(folder), "choices": choices, "status": "running"}
         write_state(sweep, number, state)
         log.info("job %s: %s", number, " ".join(choices))
@@ -94,11 +105,14 @@ class Job:
                 "job": number,
                 "choices": choices,
                 "configuration": configuration_digest(cfg),
+                "begun": self.sweep.begun,
             }
         )
         try:
-            state["todo"] = self._do(cfg, folder)
+            state["todo"] = todo = self._do(cfg, folder)
             state["status"] = "finished"
+            if todo == Todo.KEEP:
+                state |= {"status": "failed", "error": load_run(folder).record.get("error")}
         except KeyboardInterrupt:
             state["status"] = "interrupted"
             raise
@@ -124,14 +138,23 @@ class Job:
         """
         from fer_lab.sweeping.earlier import Todo, put_aside, what_is_left, write_configuration
 
-        todo = what_is_left(cfg, folder, continued=self.sweep.continued)
-        if todo == Todo.SKIP:
+        todo = what_is_left(
+            cfg,
+            folder,
+            continued=self.sweep.continued,
+            begun=self.sweep.begun,
+            search=_is_search(),
+        )
+        if todo in (Todo.SKIP, Todo.KEEP):
+            log.info("%s before: %s", "finished" if todo == Todo.SKIP else "failed", folder)
             return todo
         if todo == Todo.REDO:
-            log.info("what was in %s is in %s", folder, put_aside(folder))
+            moved = put_aside(folder)
+            _reopen_log_files()
+            log.info("what was in %s is in %s", folder, moved)
         if todo == Todo.RESUME:
             cfg.resume = str(folder)
-        elif self.sweep.continued:
+        elif todo == Todo.REDO or self.sweep.continued:
             write_configuration(folder, cfg)
         getattr(import_module(self.module), self.task)(cfg, folder)
         return todo
@@ -141,7 +164,7 @@ def _objectives(cfg: DictConfig, folder: Path, state: dict[str, Any]) -> float |
     """Add to ``state`` what a search wants to know of the job, and give it where it counts."""
     from fer_lab.sweeping.objectives import objective_values
 
-    if "direction" not in HydraConfig.get().sweeper or state["status"] != "finished":
+    if not _is_search() or "objectives" not in cfg or state["status"] != "finished":
         return None
     found, left_out = objective_values(folder, cfg.objectives)
     maximized = len(cfg.objectives.maximize)
@@ -153,15 +176,12 @@ def _objectives(cfg: DictConfig, folder: Path, state: dict[str, Any]) -> float |
     return values if len(values) > 1 else values[0]
 
 
-def _share_the_machine() -> None:
-    """Of jobs beside each other none takes all processors, and none draws over the others' lines.
+def _reopen_log_files() -> None:
+    """Let log files begin anew under their names: one that is open has moved with its folder."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.FileHandler):
+            handler.close()  # the next line opens it again
 
-    Joblib's workers have their share in ``OMP_NUM_THREADS`` already; on a cluster it is the
-    scheduler that shares.
-    """
-    launcher = HydraConfig.get().launcher
-    if "basic" in launcher._target_:
-        return
-    os.environ["TERM"] = "dumb"  # rich shows no bars on such a terminal
-    if launcher._target_.endswith("LocalLauncher"):
-        os.environ.setdefault("OMP_NUM_THREADS", str(launcher.cpus_per_task or 1))
+
+def _is_search() -> bool:
+    return "direction" in HydraConfig.get().sweeper

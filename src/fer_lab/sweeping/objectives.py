@@ -10,6 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from fer_lab.errors import DataError
 from fer_lab.files import atomic_path, write_json
 from fer_lab.record import RECORD
 from fer_lab.report.run import load_run
@@ -90,9 +91,10 @@ def mark_front(sweep: Path, states: Sequence[Mapping[str, Any]], maximized: int)
 
 
 def _tag(folder: Path, *, wanted: bool) -> None:
-    if not (folder / RECORD).is_file():
+    try:
+        record = dict(load_run(folder).record)
+    except DataError:  # nothing there, or damaged: there is nothing to tag
         return
-    record = dict(load_run(folder).record)
     tags = [tag for tag in record.get("tags") or () if tag != TAG] + [TAG] * wanted
     if tags != record.get("tags"):
         write_json(folder / RECORD, record | {"tags": tags})

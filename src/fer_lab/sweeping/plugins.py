@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 
 _EXTRAS = {"joblib": "sweep", "submitit": "sweep", "optuna": "sweep", "ray": "ray"}
@@ -19,3 +20,11 @@ def missing_extra(message: str) -> str | None:
     if found is None:
         return None
     return f"hydra's {found[1]} is not installed: pip install 'fer-lab[{_EXTRAS[found[1]]}]'"
+
+
+def quiet_search() -> None:
+    """Keep Optuna from telling what the jobs, or the table at the end, tell better."""
+    import optuna
+
+    optuna.logging.set_verbosity(logging.WARNING)
+    logging.getLogger("hydra_plugins").setLevel(logging.ERROR)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from fer_lab.errors import ConfigError
+from fer_lab.errors import ConfigError, DataError
+from fer_lab.processes import agreed
+from fer_lab.trust import refuse_foreign_settings, refuse_foreign_words
 
 
 def names_a_sweep(overrides: Sequence[str]) -> bool:
@@ -19,7 +22,7 @@ def names_a_sweep(overrides: Sequence[str]) -> bool:
 
 def sweep_again(task: str, overrides: Sequence[str]) -> list[str]:
     """What Hydra was shown when the sweep began, with the folder that it was given then."""
-    from fer_lab.sweeping.folder import find_sweep
+    from fer_lab.sweeping.folder import SWEEP, find_sweep
 
     (wanted, *others) = (word for word in overrides if word not in ("--multirun", "-m"))
     if others:
@@ -35,6 +38,7 @@ def sweep_again(task: str, overrides: Sequence[str]) -> list[str]:
             where=folder,
             hint="fer-lab train --multirun resume=FOLDER",
         )
+    refuse_foreign_words(asked["words"], folder / SWEEP)
     words = [word for word in asked["words"] if not word.startswith("hydra.sweep.dir=")]
     # Hydra would write over the configuration of a run before it is compared.
     return [*words, f"hydra.sweep.dir={quoted(str(folder))}", "hydra.output_subdir=null"]
@@ -44,10 +48,18 @@ def run_again(overrides: list[str]) -> list[str]:
     """Continue in a run's folder with the configuration that is stored there."""
     from fer_lab.configuration import config_directory
     from fer_lab.record import find_resumable
+    from fer_lab.report.run import load_run
 
     wanted = next(word for word in overrides if word.startswith("resume="))
-    run = find_resumable(wanted.removeprefix("resume="))
-    folder = run.path.resolve()
+
+    def newest() -> str:
+        return str(find_resumable(wanted.removeprefix("resume=")).path.resolve())
+
+    folder = Path(agreed("run to resume", newest))
+    refuse_foreign_settings(folder / ".hydra" / "config.yaml", overrides)
+    name = load_run(folder).name
+    if "${" in name:  # which Hydra would follow
+        raise DataError("the run's name is none", where=folder / "run.json")
     return [
         "--config-path",
         str(folder / ".hydra"),
@@ -60,9 +72,17 @@ def run_again(overrides: list[str]) -> list[str]:
         "hydra.output_subdir=null",
         f"hydra.run.dir={quoted(str(folder))}",
         f"resume={quoted(str(folder))}",
-        f"name={quoted(run.name)}",
+        f"name={quoted(name)}",
         *(word for word in overrides if word != wanted),
     ]
+
+
+def as_typed(overrides: Any) -> list[str]:
+    """Hydra's list of overrides with ``${…}`` in them as it stands: what it means is the job's."""
+    from omegaconf import OmegaConf
+
+    words: Any = OmegaConf.to_container(overrides, resolve=False)
+    return [str(word) for word in words]
 
 
 def quoted(value: str) -> str:

@@ -12,6 +12,7 @@ import pytest
 
 from fer_lab.files import write_json
 from fer_lab.report.dashboard.gather import gather
+from fer_lab.report.dashboard.page import document, write_dashboard
 from tests.report.dashboard.made_up import write_comparable
 from tests.report.fabricated import write_run
 
@@ -73,6 +74,16 @@ def place(tmp_path_factory):
 @pytest.fixture
 def entries(place):
     return gather([place / "outputs", place / "multirun"])
+
+
+@pytest.fixture(scope="session")
+def path(place):
+    return write_dashboard(gather([place / "outputs", place / "multirun"]), place / "page.html")
+
+
+@pytest.fixture(scope="session")
+def facts(place):
+    return document(gather([place / "outputs", place / "multirun"]), place)
 
 
 def _change(folder, **entries):

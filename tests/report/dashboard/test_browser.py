@@ -3,55 +3,22 @@
 from __future__ import annotations
 
 import copy
-import html
 import json
-import re
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.image import imread
 
 from fer_lab.report.dashboard.gather import gather
-from fer_lab.report.dashboard.page import document, write_dashboard
-from tests.report.browser import browse, needed, width_of, without_policy
+from fer_lab.report.dashboard.page import write_dashboard
+from tests.report.browser import needed
 from tests.report.dashboard.conftest import EVIL
+from tests.report.dashboard.in_page import HERE, run_in_page
 from tests.report.dashboard.made_up import write_comparable
 from tests.report.fabricated import CLASSES
 
 pytestmark = needed
-
-HERE = Path(__file__).parent
-
-
-def run_in_page(path, tmp_path, script):
-    """What ``script`` leaves in ``results``, run at the end of a copy of the page."""
-    text = without_policy(path)
-    reader = (HERE / "reader.js").read_text()
-    ending = f"""<script>
-    const results = {{}};
-    try {{ {reader} {script} }} catch (error) {{ results.error = String(error.stack); }}
-    document.body.replaceChildren(Object.assign(document.createElement("pre"),
-      {{ id: "results", textContent: JSON.stringify(results) }}));
-    </script></body>"""
-    probed = tmp_path / "probed.html"
-    probed.write_text(text.replace("</body>", ending))
-    shown = browse(tmp_path, probed, "--dump-dom", "--virtual-time-budget=2000")
-    found = json.loads(html.unescape(re.search(r'<pre id="results">(.*?)</pre>', shown, re.S)[1]))
-    assert "error" not in found, found["error"]
-    return found
-
-
-@pytest.fixture(scope="module")
-def path(place):
-    return write_dashboard(gather([place / "outputs", place / "multirun"]), place / "page.html")
-
-
-@pytest.fixture(scope="module")
-def facts(place):
-    return document(gather([place / "outputs", place / "multirun"]), place)
 
 
 @pytest.fixture(scope="module")
@@ -310,27 +277,28 @@ def test_runs_without_audited_attributes_are_shown_by_class(tmp_path):
     assert "No run of this set" in found["genders"]
 
 
-@pytest.mark.parametrize("width", [320, 390, 1280])
-def test_nothing_is_wider_than_the_screen(path, tmp_path, width):
-    shown = width_of(without_policy(path), tmp_path, width)
-    assert shown.endswith(f", width {width}")
-
-
-def test_the_page_runs_under_its_own_policy_and_no_other_script_does(path, tmp_path):
-    other = path.with_name("other.html")
-    script = "<script>document.title = 'it ran'</script></body>"
-    other.write_text(path.read_text().replace("</body>", script))
-    shown = browse(tmp_path, other, "--dump-dom", "--virtual-time-budget=2000")
-    assert "<title>Runs</title>" in shown
-    assert 'class="mark' in shown
-    assert 'id="curves-charts"' in shown
-
-
-def test_the_page_is_drawn_and_prints(path, tmp_path):
-    shot, printed = tmp_path / "shot.png", tmp_path / "page.pdf"
-    browse(tmp_path, path, f"--screenshot={shot}", "--window-size=1280,2400")
-    pixels = imread(shot)
-    assert pixels.shape[:2] == (2400, 1280)
-    assert np.ptp(pixels[..., :3], axis=(0, 1)).min() > 0.5
-    browse(tmp_path, path, f"--print-to-pdf={printed}", "--no-pdf-header-footer")
-    assert printed.read_bytes()[:5] == b"%PDF-"
+def test_the_runs_of_a_search_are_told_apart_and_its_front_is_found_by_its_tag(tmp_path):
+    for number, (rate, tags) in enumerate(((0.0004, []), (0.01, ["pareto"]), (0.2, []))):
+        write_comparable(
+            tmp_path / str(number),
+            number=number,
+            settings=f"optimizer: {{lr: {rate}}}\n",
+            record={"name": "search", "tags": tags},
+        )
+    path = write_dashboard(gather([tmp_path]), tmp_path / "page.html")
+    found = run_in_page(
+        path,
+        tmp_path,
+        """const told = () => all("table.runs tbody .told", words);
+        results.told = told(); results.listed = all("#front-list .told", words);
+        results.rows = all("#groups-table .told", words);
+        choose("#front", "Marks by", "tags"); results.kinds = all("#front-chart .key li", words);
+        type("lr=0.2"); results.typed = told(); type("");
+        choose("#controls", "Tag", "pareto"); results.tagged = told();""",
+    )
+    everything = ["lr=0.0004", "lr=0.01", "lr=0.2"]
+    assert found["told"] == everything[::-1]  # the newest first
+    assert sorted(found["listed"]) == sorted(found["rows"]) == everything
+    assert found["kinds"] == ["–", "pareto"]
+    assert found["typed"] == ["lr=0.2"]
+    assert found["tagged"] == ["lr=0.01"]

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from fer_lab.files import write_json
-from fer_lab.report.dashboard.comparable import mark_comparable
+from fer_lab.report.dashboard.comparable import mark_comparable, tell_apart
 from fer_lab.report.dashboard.gather import gather
 from tests.report.dashboard.made_up import TWO, write_comparable
 
@@ -129,3 +129,23 @@ def test_whom_a_run_learnt_from_is_read_from_its_filter(tmp_path):
         (folder / ".hydra" / "config.yaml").write_text(text)
     shown = marked(tmp_path)[1]
     assert [each.get("learnt") for each in shown] == ["female", "mixed_matched", None, None]
+
+
+def test_runs_of_one_name_are_told_apart_by_what_they_differ_in(tmp_path):
+    for number, (rate, seed) in enumerate(((0.00040241923, 1), (0.01, 1), (0.01, 2))):
+        write_comparable(
+            tmp_path / str(number),
+            number=number,
+            seed=seed,
+            settings=f"optimizer: {{lr: {rate}}}\n",
+            record={"name": "search"},
+        )
+    write_comparable(tmp_path / "other", number=3, model="vit_tiny")
+    entries = gather([tmp_path])
+    tell_apart(entries)
+    assert [entry.shown.get("told") for entry in entries] == [
+        "lr=0.0004024 · seed 1",
+        "lr=0.01 · seed 1",
+        "lr=0.01 · seed 2",
+        None,
+    ]

@@ -98,6 +98,17 @@ def test_the_list_fits_the_terminal_and_says_all(found, width):
     assert ("started" in text) == (width >= 120)
 
 
+def test_runs_are_counted_by_how_they_ended_and_tags_stand_with_the_folder(tmp_path, found):
+    counted = found["status"].replace("unreadable", "damaged").value_counts()
+    parts = [f"{many} {status}" for status, many in counted.items()]
+    assert len(parts) == 4
+    assert f"{len(found)} runs ({', '.join(parts)})" in " ".join(printed(found, 200).split())
+    (tmp_path / "run.json").write_text('{"status": "finished", "tags": ["pareto", "one"]}')
+    one = printed(all_runs([tmp_path]), 200)
+    assert f"{tmp_path} · pareto, one" in one
+    assert "1 run\n" in one
+
+
 def test_what_a_name_does_not_say_stands_below_it(found):
     text = printed(found[found["name"] == "fewer"])
     assert "resnet50, synthetic, mixed" in text

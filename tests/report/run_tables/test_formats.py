@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pandas as pd
 
@@ -32,6 +33,17 @@ def test_markdown_lines_up():
         r"| 50% & more\|less |      0.800 [0.750, 0.850] | 0.000 [0.000, 0.100]† |",
     ]
     assert "- Runs left out: 2 failed." in markdown(by_hand(), Style())
+
+
+def test_names_are_no_markup_in_markdown_and_break_no_row():
+    hostile = "<script>x</script>\n| *bold*"
+    table = replace(by_hand(), labels=((hostile,), ("b",)), left_out={hostile: 1})
+    lines = markdown(table, Style(titles={"model": hostile})).splitlines()
+    shown = r"&lt;script>x&lt;/script> \| \*bold\*"
+    assert lines[0].startswith(f"| {shown} |")
+    assert lines[2].startswith(f"| {shown} |")
+    assert len([line for line in lines if line.startswith("|")]) == 4
+    assert "- Runs left out: 1 &lt;script>x&lt;/script> | *bold*." in lines
 
 
 def test_latex_has_booktabs_escapes_and_the_best_in_bold():

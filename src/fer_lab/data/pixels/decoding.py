@@ -7,6 +7,7 @@ cut short) and one rule: an image is turned as its EXIF orientation says, in eve
 from __future__ import annotations
 
 import os
+from io import BytesIO
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -62,13 +63,17 @@ class Finding(NamedTuple):
     reason: str
 
 
-def decode(path: str) -> NDArray[np.uint8]:
+def decode(path: str, content: bytes | None = None) -> NDArray[np.uint8]:
     """Read an image file as RGB, uint8 ``[H, W, 3]``, upright.
+
+    Args:
+        path: the file.
+        content: its bytes, where they have been read or lie elsewhere.
 
     Raises:
         DataError: when the file cannot be used, with the reason.
     """
-    image, finding = attempt(path)
+    image, finding = attempt(path, content)
     if image is None:
         raise DataError(
             f"an image cannot be used: {finding.reason}",
@@ -80,9 +85,9 @@ def decode(path: str) -> NDArray[np.uint8]:
     return image
 
 
-def attempt(path: str) -> tuple[NDArray[np.uint8] | None, Finding]:
+def attempt(path: str, content: bytes | None = None) -> tuple[NDArray[np.uint8] | None, Finding]:
     """Read an image file as :func:`decode` does; None where it cannot be used, and why."""
-    return _open(path, pixels=True)
+    return _open(path, content, pixels=True)
 
 
 def look(path: str) -> Finding:
@@ -101,10 +106,12 @@ def upper_bits(image: Image.Image) -> NDArray[np.uint8]:
     return (np.asarray(image) >> 8).astype(np.uint8)
 
 
-def _open(path: str, *, pixels: bool) -> tuple[NDArray[np.uint8] | None, Finding]:
+def _open(
+    path: str, content: bytes | None = None, *, pixels: bool
+) -> tuple[NDArray[np.uint8] | None, Finding]:
     width = height = 0
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with Image.open(path if content is None else BytesIO(content), formats=FORMATS) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
                 return None, Finding(width, height, TOO_LARGE)
@@ -121,7 +128,7 @@ def _open(path: str, *, pixels: bool) -> tuple[NDArray[np.uint8] | None, Finding
                 width, height = height, width
             return _rgb(upright(image)) if pixels else None, Finding(width, height, "")
     except UnidentifiedImageError:
-        is_empty = Path(path).stat().st_size == 0
+        is_empty = content == b"" if content is not None else Path(path).stat().st_size == 0
         return None, Finding(0, 0, EMPTY if is_empty else NO_IMAGE)
     except Image.DecompressionBombError:
         return None, Finding(width, height, TOO_LARGE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -106,14 +106,21 @@ class FileImages:
         image = np.empty((len(rows), self.size, self.size, 3), dtype=np.uint8)
         regions = np.empty(image.shape[:3], dtype=np.uint8) if self.has_regions else None
         landmarks = np.empty((len(rows), 68, 2), np.float32) if self.has_landmarks else None
-        for place, row in enumerate(rows):
-            face = self.face(row, decode(self.path(row)), self.mask(row))
+        for place, decoded in enumerate(self._decoded(rows)):
+            face = self.face(*decoded)
             image[place] = face.image[0]
             if regions is not None and face.regions is not None:
                 regions[place] = face.regions[0]
             if landmarks is not None and face.landmarks is not None:
                 landmarks[place] = face.landmarks[0]
         return Pixels(image, regions, landmarks)
+
+    def _decoded(
+        self, rows: Rows
+    ) -> Iterator[tuple[int, NDArray[np.uint8], NDArray[np.uint8] | None]]:
+        """Each row with its whole image and its region mask."""
+        for row in rows:
+            yield row, decode(self.path(row)), self.mask(row)
 
     def path(self, row: int) -> str:
         """The file of a row."""

@@ -16,6 +16,7 @@ from fer_lab.data.pixels.images import FileImages, Images, JoinedImages, Rows
 from fer_lab.data.pixels.masks import has_parts, with_usable_masks
 from fer_lab.data.pixels.packed import PackedImages, pack
 from fer_lab.data.pixels.verification import verify as verify_files
+from fer_lab.data.shards.reader import ShardReader
 from fer_lab.errors import DataError
 
 Cache = Literal["none", "packed"]
@@ -105,7 +106,10 @@ def images_of(
         if name in packed:
             _refuse_unusable(packed[name], rows, np.isin(mine, kept))
             parts.append(packed[name])
-        elif name in assets(manifest).readers:
+        elif isinstance(reader := assets(manifest).readers.get(name), ShardReader):
+            parts.append(reader.images(rows, size))
+            in_memory = False
+        elif reader is not None:
             parts.append(pack(rows, size, cache_dir))
         else:
             parts.append(FileImages(rows, size))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Final
 
@@ -39,17 +40,23 @@ _FORM_OF_PARTS: Final = (
 _MEMORY: Final = "verified-masks-2.parquet"
 
 
-def decode_mask(path: str) -> NDArray[np.uint8]:
+def decode_mask(path: str, content: bytes | None = None) -> NDArray[np.uint8]:
     """Read a region mask, uint8 ``[H, W]``; a palette's numbers are taken, not its colours.
 
     Where parts overlap, the later name of ``vocabulary.REGIONS`` lies on top; what no part covers
     is background.
 
+    Args:
+        path: the file, or what stands for the parts.
+        content: the bytes of a whole mask that lies elsewhere.
+
     Raises:
         DataError: for a file that is no such mask, a value that is no region, parts of different
             sizes, or no part at all.
     """
-    return _put_together(path) if in_parts(path) else _whole(path)
+    if content is None and in_parts(path):
+        return _put_together(path)
+    return _whole(path, content)
 
 
 def in_parts(path: str) -> bool:
@@ -82,9 +89,9 @@ def _part(path: str, region: str) -> str:
     return f"{path.removesuffix(_PARTS)}_{region}.png"
 
 
-def _whole(path: str) -> NDArray[np.uint8]:
+def _whole(path: str, content: bytes | None) -> NDArray[np.uint8]:
     try:
-        mask = _read(path, ("L", "P"), _FORM)
+        mask = _read(path, ("L", "P"), _FORM, content)
     except FileNotFoundError as error:
         raise _unusable(path, MISSING) from error
     wrong = mask[(mask >= len(REGIONS)) & (mask != NO_REGION)]
@@ -111,7 +118,9 @@ def _put_together(path: str) -> NDArray[np.uint8]:
     return mask
 
 
-def _read(path: str, modes: Sequence[str], form: str) -> NDArray[np.uint8]:
+def _read(
+    path: str, modes: Sequence[str], form: str, content: bytes | None = None
+) -> NDArray[np.uint8]:
     """One channel of 8 bits; colours, where they may be, as their brightness.
 
     Raises:
@@ -119,7 +128,7 @@ def _read(path: str, modes: Sequence[str], form: str) -> NDArray[np.uint8]:
         DataError: when it cannot be used.
     """
     try:
-        with Image.open(path, formats=("PNG",)) as image:
+        with Image.open(path if content is None else BytesIO(content), formats=("PNG",)) as image:
             if image.mode not in modes:
                 reason = f"its pixels are of the kind {image.mode}"
             elif image.width * image.height > MAX_PIXELS:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -138,7 +139,8 @@ def pack(manifest_rows: pd.DataFrame, size: int, cache_dir: str | os.PathLike[st
             where=", ".join(map(str, datasets)) or "no rows",
         )
     faces, key = _faces(manifest_rows, assets(manifest_rows).readers.get(datasets[0]), size)
-    folder = Path(cache_dir).expanduser() / "packed" / f"{datasets[0]}-{size}-{key}"
+    plain = re.sub(r"[^\w-]+", "_", str(datasets[0]))  # a name may be anything, and lead anywhere
+    folder = Path(cache_dir).expanduser() / "packed" / f"{plain}-{size}-{key}"
     paths = manifest_rows["path"]
     try:
         return _open(folder, paths)

@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_lab.data.pixels.packable import ARRAYS, Faces
+from fer_lab.data.processors import processor_count
 from fer_lab.errors import DataError
 
 # Below this many rows a process costs more than it saves.
@@ -47,13 +48,6 @@ class Job:
     first: int
     size: int
     folder: Path
-
-
-def processor_count() -> int:
-    """How many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def draw(job: Job) -> Iterator[int]:

@@ -124,7 +124,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
         frame: pd.DataFrame = parquet.read_table(path).to_pandas()
     except OSError as error:
         raise DataError(f"{path.name} cannot be read: {error}", where=path) from error
-    except ArrowException as error:
+    except (ArrowException, ValueError, KeyError, TypeError) as error:  # its metadata, too
         raise DataError(f"{path.name} is no parquet file: {error}", where=path) from error
     frame = frame.reset_index(drop=isinstance(frame.index, pd.RangeIndex))
     frame.columns = [str(name) for name in frame.columns]

@@ -25,6 +25,7 @@ SOURCES = {
     "kdef": "fer_lab.data.sources.kdef",
     "rafdb": "fer_lab.data.sources.rafdb",
     "rfw": "fer_lab.data.sources.rfw",
+    "shards": "fer_lab.data.sources.shards",
     "folder": "fer_lab.data.sources.folder",
     "synthetic": "fer_lab.data.sources.synthetic",
     "table": "fer_lab.data.sources.table",

@@ -122,7 +122,7 @@ def _read_parquet(
         frame = parquet.read_table(path, columns=wanted).to_pandas(ignore_metadata=True)
     except OSError as error:
         raise DataError(f"{path.name} cannot be read: {error}", where=path) from error
-    except ArrowException as error:
+    except (ArrowException, ValueError, KeyError, TypeError) as error:  # its metadata, too
         raise DataError(f"{path.name} is no parquet file: {error}", where=path) from error
     frame.index = frame.index + 1
     return pd.DataFrame(

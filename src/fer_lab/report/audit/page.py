@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_lab.bias.measures import ZERO_AT_INDEPENDENCE
+from fer_lab.confidential import without_secrets
 from fer_lab.data.splitting.target import EXPRESSION
 from fer_lab.files import atomic_path
 from fer_lab.report.audit.facts import Audit
@@ -18,7 +19,6 @@ from fer_lab.report.audit.wording import (
     VARIANTS,
 )
 from fer_lab.report.html import data_uri, page_environment
-from fer_lab.report.sections import without_secrets
 from fer_lab.report.wording import inferred_label, moment
 
 PAGE = "report.html"

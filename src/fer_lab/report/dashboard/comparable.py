@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from string import ascii_uppercase
 from typing import Any
 
+from fer_lab.confidential import without_secrets
 from fer_lab.report.dashboard.gather import DAMAGED, Entry, lacking
 from fer_lab.report.run_tables.choices import Choices, differing
-from fer_lab.report.sections import without_secrets
 from fer_lab.report.wording import MISSING, count, name, printable, split_title
 
 # What people look for first when runs differ in several things that say the same.
-_FIRST = ("model", "split", "mitigation", "population", "recipe", "augment", "task")
+FIRST = ("model", "split", "mitigation", "population", "recipe", "augment", "task")
 _OF_THE_GENDER = ("split", "split.name", "split.where.gender", "split.match")
 _USUAL_POPULATION = "biased"
 _MOST_SETTINGS = 4
@@ -64,6 +64,25 @@ def mark_comparable(entries: Sequence[Entry]) -> dict[str, list[Any]]:
         others = [key for key in keys if key not in _OF_THE_GENDER]
         _mark(rows, others, "variant", found["variants"])
     return found
+
+
+def tell_apart(entries: Sequence[Entry]) -> None:
+    """Write into the ``shown`` of runs of the same name what tells them apart, as ``told``."""
+    named: dict[str, list[Entry]] = {}
+    for entry in entries:
+        if entry.choices is not None:
+            named.setdefault(entry.shown["name"], []).append(entry)
+    for part in named.values():
+        if len(part) < 2:
+            continue
+        keys = differing([[_choices(entry) for entry in part]])
+        keys = list(dict.fromkeys([*_telling(part, keys), *keys]))  # what suffices comes first
+        seeds = len({entry.shown.get("seed") for entry in part}) > 1
+        for entry in part:
+            words = _said(_choices(entry).groups, keys, _values(entry, keys))
+            words += [f"seed {entry.shown.get('seed')}"] * seeds
+            if told := _joined(words):
+                entry.shown["told"] = told
 
 
 def _set_key(entry: Entry) -> str:
@@ -138,7 +157,7 @@ def _learnt_from(choices: Choices) -> str | None:
 
 def _telling(entries: Sequence[Entry], keys: Sequence[str]) -> list[str]:
     """The keys that tell runs apart which the keys before them do not."""
-    first = [key for key in _FIRST if key in keys]
+    first = [key for key in FIRST if key in keys]
     kept: list[str] = []
     parts = 1
     for key in [*first, *(key for key in keys if key not in first)]:
@@ -170,13 +189,31 @@ def _label(entry: Entry, keys: Sequence[str], values: Sequence[str]) -> str:
     """``resnet50 · female · lr=0.001``: options as they are, settings with their last names."""
     groups: Mapping[str, str] = _choices(entry).groups
     words = [] if "model" in keys else [groups.get("model") or ""]
-    words += [
-        value if key in groups else f"{key.rpartition('.')[2]}={value}"
+    return _joined([*words, *_said(groups, keys, values)]) or entry.shown["name"]
+
+
+def _said(groups: Mapping[str, str], keys: Sequence[str], values: Sequence[str]) -> list[str]:
+    return [
+        value if key in groups else f"{key.rpartition('.')[2]}={_brief(value)}"
         for key, value in zip(keys, values, strict=True)
         if value != MISSING
     ][:_MOST_SETTINGS]
-    text = without_secrets(" · ".join(word for word in words if word))
-    return printable(text) or entry.shown["name"]
+
+
+def _joined(words: Sequence[str]) -> str:
+    return printable(without_secrets(" · ".join(filter(None, words))))
+
+
+def _brief(value: str) -> str:
+    """A number that a search has drawn, in four digits; all else as it is.
+
+    >>> _brief("0.00040241923"), _brief("[1, 2]"), _brief("0.001")
+    ('0.0004024', '[1, 2]', '0.001')
+    """
+    try:
+        return f"{float(value):.4g}" if "." in value else value
+    except ValueError:
+        return value
 
 
 def _told_apart(words: Sequence[str]) -> list[str]:

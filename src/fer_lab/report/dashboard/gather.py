@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from fer_lab.confidential import without_secrets
 from fer_lab.data.progress import track
 from fer_lab.report.dashboard import figures
 from fer_lab.report.run import Facts, Run, runs
 from fer_lab.report.run_tables.choices import Choices
-from fer_lab.report.sections import without_secrets
 from fer_lab.report.wording import (
     INCOMPLETE,
     MISSING,

@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from fer_lab.data.vocabulary import REGIONS
 from fer_lab.files import atomic_path
-from fer_lab.report.dashboard.comparable import mark_comparable
+from fer_lab.report.dashboard.comparable import mark_comparable, tell_apart
 from fer_lab.report.dashboard.figures import CURVES
 from fer_lab.report.dashboard.gather import Entry
 from fer_lab.report.html import page_environment
@@ -101,6 +101,7 @@ def document(entries: Sequence[Entry], place: Path) -> dict[str, Any]:
         position; ``regions`` and ``curves`` with their titles.
     """
     comparable = mark_comparable(entries)
+    tell_apart(entries)
     schemas: list[dict[str, Any]] = []
     for entry in entries:
         entry.shown |= _links(entry.run.path, place)

@@ -12,10 +12,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from fer_lab.confidential import without_secrets
 from fer_lab.errors import ConfigError, DataError, near_miss
 from fer_lab.report.roots import no_runs
 from fer_lab.report.run import runs
-from fer_lab.report.sections import without_secrets
 from fer_lab.report.tables import plain_table
 from fer_lab.report.wording import MISSING, count, duration, moment, number, printable
 
@@ -118,8 +118,13 @@ def run_list(found: pd.DataFrame, *, total: int, width: int) -> RenderableType:
     words = [
         f"{count(len(found))} of {count(total)} runs"
         if len(found) < total
-        else f"{count(total)} runs"
+        else f"{count(total)} run{'s' * (total != 1)}"
     ]
+    statuses = found["status"].map(_status).value_counts()
+    if len(statuses) > 1:
+        words[0] += (
+            f" ({', '.join(f'{count(many)} {status}' for status, many in statuses.items())})"
+        )
     if (found["collapsed"] > 0).any():
         words.append("† collapsed: two classes or fewer are predicted, so a bias says nothing")
     return Group(table, Text("; ".join(words), style="dim"))
@@ -133,14 +138,16 @@ def _add(table: Table, row: Mapping[str, Any], *, roomy: bool) -> None:
         unsaid = [each for each in chosen_options if each not in (MISSING, *name.split("-"))]
         if unsaid:
             first.append(f"\n{', '.join(unsaid)}", style="dim")
-    first.append(f"\n{printable(row['path'])}", style="dim")
+    tags = _text(row["tags"]) or MISSING
+    labelled = f" · {tags}" * (tags != MISSING)
+    first.append(f"\n{printable(row['path'])}{labelled}", style="dim")
     reason = _text(row["error"])
     if reason != MISSING:
         line = without_secrets(reason).splitlines()[0]
         first.append(f"\n{line[:200]}", style="red")
     cells: list[RenderableType] = [
         first,
-        Text("damaged" if status == "unreadable" else status, style=_COLOURS.get(status, "yellow")),
+        Text(_status(status), style=_COLOURS.get(status, "yellow")),
     ]
     if roomy:
         cells += map(Text, chosen_options)
@@ -149,6 +156,11 @@ def _add(table: Table, row: Mapping[str, Any], *, roomy: bool) -> None:
     if roomy:
         cells.append("" if row["started"] != row["started"] else moment(row["started"])[:16])
     table.add_row(*cells)
+
+
+def _status(status: str) -> str:
+    """A run's status in words."""
+    return "damaged" if status == "unreadable" else status
 
 
 def _column(name: str, found: pd.DataFrame, where: str) -> str:

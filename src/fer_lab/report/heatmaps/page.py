@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from fer_lab.confidential import without_secrets
 from fer_lab.files import atomic_path
 from fer_lab.report.heatmaps.study import Document
 from fer_lab.report.heatmaps.trainings import code_of
@@ -17,7 +18,6 @@ from fer_lab.report.heatmaps.words import (
     training_words,
 )
 from fer_lab.report.html import data_uri, page_environment
-from fer_lab.report.sections import without_secrets
 from fer_lab.report.wording import method_title
 
 PAGE = "report.html"

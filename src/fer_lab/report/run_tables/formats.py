@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -75,10 +76,11 @@ def markdown(table: RunTable, style: Style) -> str:
     """A table whose columns line up, with notes below; the best values are bold."""
 
     def escaped(text: str) -> str:
-        return text.replace("\\", "\\\\").replace("|", "\\|").replace("*", "\\*")
+        return re.sub(r"([\\|*])", r"\\\1", _without_markup(text))
 
     heads = [": ".join(part for part in head if part) for head in _heads(table, style)]
-    lines = [[*(_key_title(key, style) for key in table.keys), *heads]]
+    titles = [_key_title(key, style) for key in table.keys]
+    lines = [list(map(escaped, (*titles, *heads)))]
     for row, label in enumerate(table.labels):
         cells = [_text(cell, column, table, style) for column, cell in enumerate(table.cells[row])]
         shown = [
@@ -101,7 +103,14 @@ def markdown(table: RunTable, style: Style) -> str:
         for place, width in enumerate(widths)
     ]
     body = [row_of(lines[0]), row_of(rule), *map(row_of, lines[1:])]
-    return "\n".join([*body, "", *(f"- {note}" for note in notes(table, style)), ""])
+    return "\n".join(
+        [*body, "", *(f"- {_without_markup(note)}" for note in notes(table, style)), ""]
+    )
+
+
+def _without_markup(text: str) -> str:
+    """Text on one line that no reader of Markdown takes for HTML."""
+    return " ".join(text.replace("<", "&lt;").splitlines())
 
 
 def latex(table: RunTable, style: Style) -> str:

@@ -15,6 +15,7 @@ const drawers = [];
 for (const run of runs) {
   const words = [
     run.name,
+    run.told,
     run.status,
     STATUS_WORDS[run.status],
     run.task,
@@ -124,7 +125,8 @@ function buildControls() {
     const parts = new Map();
     for (const run of runs)
       for (const value of valuesOf(run, key)) if (value !== "") parts.set(value, (parts.get(value) || 0) + 1);
-    if (parts.size < 2) continue;
+    // A tag that some runs have tells them from the others, a choice that some lack does not.
+    if (parts.size < (key === "tags" ? 1 : 2)) continue;
     const sorted = [...parts].sort((a, b) => b[1] - a[1]);
     const options = [
       ["", "any"],

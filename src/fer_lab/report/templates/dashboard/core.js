@@ -51,7 +51,9 @@ function partsBy(items, key) {
 
 const figure = (run, what) => (run.figures ? run.figures[what][0] : null);
 const collapsed = (run) => Boolean(run.figures && run.figures.collapsed);
-const named = (run) => run.name + (collapsed(run) ? "†" : "");
+const named = (run) => run.name + (run.told ? ` · ${run.told}` : "") + (collapsed(run) ? "†" : "");
+// What tells a run from others of its name, on a line of its own.
+const toldApart = (run) => (run.told ? html("small", { class: "told" }, run.told) : null);
 const runLink = (run, text = run.name) =>
   run.page
     ? html("a", { href: run.page, title: run.folder }, text)

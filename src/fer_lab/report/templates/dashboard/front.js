@@ -72,8 +72,13 @@ function buildFront() {
     ["split", "whom it learns from"],
     ["mitigation", "mitigation"],
     ["task", "task"],
+    ...(runs.some((run) => (run.tags || []).length) ? [["tags", "tag"]] : []),
     ["seed", "seed"],
   ];
+  // At first by what runs differ in.
+  const compared = runs.filter((run) => run.set === 0);
+  const differ = ([key]) => new Set(compared.map((run) => kindOf(run, key))).size > 1;
+  front.by = (kinds.find(differ) ?? kinds[0])[0];
   const bySet = [...new Set(facts.sets.flatMap((set) => set.attributes))];
   const titles = Object.fromEntries(
     facts.schemas.flatMap((schema) =>
@@ -107,10 +112,10 @@ function buildFront() {
 
 // The kinds of runs, the most frequent first; after eight all are "other". They are those of the whole set
 // as long as all have a mark of their own, so that a filter does not change what a mark stands for.
+const kindOf = (run, key) => [run[key] ?? ""].flat().join(", ") || MISSING;
 function kindsOf(shown, key) {
-  const kindOf = (run) => String(run[key] ?? "") || MISSING;
   const kinds = (list) =>
-    [...partsBy(list, kindOf)].sort((a, b) => b[1].length - a[1].length).map(([name]) => name);
+    [...partsBy(list, (run) => kindOf(run, key))].sort((a, b) => b[1].length - a[1].length).map(([name]) => name);
   const whole = kinds(runs.filter((run) => run.set === state.set)),
     here = kinds(shown);
   const names =
@@ -119,7 +124,7 @@ function kindsOf(shown, key) {
   return {
     names,
     here: new Set(names.length < here.length ? [...here, "other"] : here),
-    of: (run) => place.get(kindOf(run)) ?? KINDS - 1,
+    of: (run) => place.get(kindOf(run, key)) ?? KINDS - 1,
   };
 }
 
@@ -154,6 +159,7 @@ drawn("front", (shown, compared) => {
               html("span", { class: "hidden-text" }, "on the Pareto front"),
             ]
           : null,
+        point.runs.length === 1 && !front.mean ? toldApart(point.runs[0]) : null,
       ),
       html("td", {}, withSd(point.accuracy, point.up)),
       html("td", {}, withSd(point.bias, point.across)),

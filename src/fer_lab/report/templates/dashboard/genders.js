@@ -97,7 +97,7 @@ drawn("genders", (shown, compared) => {
       html(
         "small",
         {},
-        sd === null ? null : html("span", { class: "word" }, `± ${number(sd)}, `),
+        sd === null ? null : [html("span", { class: "word" }, `± ${number(sd)},`), " "],
         html("span", { class: "word" }, `n = ${values.length}`),
       ),
     );

@@ -7,7 +7,7 @@ const heat = {
   gender: "mean_class_accuracy",
   variant: null,
 };
-const rowHead = (run) => html("th", { scope: "row" }, runLink(run), collapsed(run) ? "†" : null);
+const rowHead = (run) => html("th", { scope: "row" }, runLink(run), collapsed(run) ? "†" : null, toldApart(run));
 
 // The range of shades: all values, or of many those within 1.5 quartile ranges of the middle half, so that an
 // outlier does not make all others alike.

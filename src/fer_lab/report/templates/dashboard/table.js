@@ -97,7 +97,7 @@ function folded(text) {
 function rowOf(run) {
   const box = html("input", {
     type: "checkbox",
-    "aria-label": `draw the learning curves of ${run.name}`,
+    "aria-label": `draw the learning curves of ${named(run)}`,
     change: () => {
       state.ticked[box.checked ? "add" : "delete"](run.number);
       update();
@@ -110,6 +110,7 @@ function rowOf(run) {
     run.curves ? html("label", { title: "draw its learning curves" }, box) : null,
     runLink(run),
     collapsed(run) ? html("span", { title: "collapsed: two classes or fewer are predicted" }, "†") : null,
+    toldApart(run),
     run.page ? null : html("small", {}, run.folder),
     run.of ? html("small", {}, `of ${run.of}`) : null,
     (run.tags || []).length ? html("small", {}, run.tags.join(", ")) : null,
