@@ -43,6 +43,13 @@ def test_task_help_lists_groups_and_their_options(capsys):
         assert word in text
 
 
+def test_the_flag_of_a_sweep_may_stand_between_overrides():
+    done = run("train", "seed=3", "--multirun", "trainer.max_epoch=7")
+    assert done.returncode == 1
+    assert "did you mean trainer.max_epochs?" in done.stderr
+    assert "usage:" not in done.stderr
+
+
 def test_task_help_lists_only_what_the_task_is_made_of(capsys):
     assert main(["check", "--help"]) == 0
     text = capsys.readouterr().out

@@ -20,6 +20,7 @@ from fer_lab.places import storage_mistake
 from fer_lab.processes import is_first, unwritten
 from fer_lab.sweeping.words import names_a_sweep, quoted, run_again, sweep_again
 from fer_lab.tasks import TASKS, Task
+from fer_lab.trust import MULTIRUN
 
 if TYPE_CHECKING:
     from fer_lab.sweeping.folder import Sweep
@@ -117,7 +118,8 @@ def _as_overrides(task: Task, words: Sequence[str]) -> list[str]:
             overrides.append(f"++{word}" if _OPEN.match(word) else word)
     if things:
         overrides.append(f"{task.things}=[{','.join(map(quoted, things))}]")
-    return overrides
+    # Hydra's parser takes overrides in one piece alone, not on both sides of a flag.
+    return sorted(overrides, key=lambda word: word not in MULTIRUN)
 
 
 def _unknown_task(task: str) -> ConfigError:
@@ -226,10 +228,8 @@ def _compose_and_run(
             if sweep.folder is None:
                 raise
             # A process of a launcher died: its own words are all there is to know.
-            first, *_ = [*str(error).strip().splitlines(), ""]
-            raise FerLabError(
-                f"the sweep broke off: {type(error).__name__}: {first}", where=sweep.folder
-            ) from error
+            first = f"{type(error).__name__}: {str(error).strip()}".splitlines()[0]
+            raise FerLabError(f"the sweep broke off: {first}", where=sweep.folder) from error
         finally:
             code = _end_of(sweep)
     if job.mistake is not None:
@@ -273,8 +273,7 @@ def _explained(error: Exception, task: str) -> ConfigError:
     text = str(error).strip()
     if error.__cause__ is not None and str(error.__cause__).strip() not in text:
         text += f"\n{str(error.__cause__).strip().splitlines()[0]}"
-    missing = missing_extra(text)
-    if missing is not None:
+    if (missing := missing_extra(text)) is not None:
         return ConfigError(text.splitlines()[0], hint=missing)
     return ConfigError(text, hint=_meant(text, task))
 

@@ -52,7 +52,8 @@ _OF_HYDRA: Final = {
 _VARIED: Final = "sweeper.params."
 _KEY_SENT: Final = "server.key_variable"
 _SERVER: Final = "server.base_url="
-_FLAGS: Final = ("--multirun", "-m")
+# Hydra's flag that makes a sweep.
+MULTIRUN: Final = ("--multirun", "-m")
 
 
 def trusted_class(target: str, where: object, hint: str = "") -> Any:
@@ -138,8 +139,8 @@ def refuse_foreign_words(words: Sequence[str], path: Path) -> None:
         key, assigned, value = str(word).lstrip("+~").partition("=")
         foreign = next(foreign_calls(value), None)
         if (
-            (not (assigned or str(word).startswith("~")) and word not in _FLAGS)
-            or (str(word).startswith("-") and word not in _FLAGS)
+            (not (assigned or str(word).startswith("~")) and word not in MULTIRUN)
+            or (str(word).startswith("-") and word not in MULTIRUN)
             or (key.startswith("hydra.") and not _harmless(key.removeprefix("hydra.")))
             or (key == _KEY_SENT and value != "null")
             or _TARGET in str(word)

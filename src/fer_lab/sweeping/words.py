@@ -8,7 +8,7 @@ from typing import Any
 
 from fer_lab.errors import ConfigError, DataError
 from fer_lab.processes import agreed
-from fer_lab.trust import refuse_foreign_settings, refuse_foreign_words
+from fer_lab.trust import MULTIRUN, refuse_foreign_settings, refuse_foreign_words
 
 
 def names_a_sweep(overrides: Sequence[str]) -> bool:
@@ -17,14 +17,14 @@ def names_a_sweep(overrides: Sequence[str]) -> bool:
 
     (wanted, *_) = (word for word in overrides if word.startswith("resume="))
     folder = Path(wanted.removeprefix("resume=").strip("'\"")).expanduser()
-    return bool({"--multirun", "-m"} & {*overrides}) or (folder / SWEEP).is_file()
+    return bool({*MULTIRUN} & {*overrides}) or (folder / SWEEP).is_file()
 
 
 def sweep_again(task: str, overrides: Sequence[str]) -> list[str]:
     """What Hydra was shown when the sweep began, with the folder that it was given then."""
     from fer_lab.sweeping.folder import SWEEP, find_sweep
 
-    (wanted, *others) = (word for word in overrides if word not in ("--multirun", "-m"))
+    (wanted, *others) = (word for word in overrides if word not in MULTIRUN)
     if others:
         raise ConfigError(
             "a sweep goes on as it was begun, with nothing else set",
