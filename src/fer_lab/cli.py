@@ -167,7 +167,7 @@ def _run(task: str, overrides: list[str]) -> int:
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    from fer_lab.configuration import config_directory, register_resolvers
+    from fer_lab.configuration import config_directory, register_resolvers, unresolved
 
     refuse_secrets(overrides)
     register_resolvers()
@@ -183,9 +183,7 @@ def _run(task: str, overrides: list[str]) -> int:
     except HydraException as error:
         raise user_mistake(error) or _explained(error, task) from error
     except OmegaConfBaseException as error:
-        raise storage_mistake(error) or ConfigError(
-            str(error).splitlines()[0], where=getattr(error, "full_key", None)
-        ) from error
+        raise storage_mistake(error) or unresolved(error) from error
     except OSError as error:
         known = user_mistake(error) or storage_mistake(error)
         if known is None:

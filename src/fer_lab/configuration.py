@@ -9,6 +9,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from fer_lab.errors import ConfigError
 from fer_lab.processes import agreed, place
@@ -131,6 +132,11 @@ def planted(what: str, case: str = "", strength: float = 0.5) -> Any:
     if what == "rules":
         return ListConfig(chosen.rules(strength))
     return chosen.target if what == "target" else ListConfig(list(chosen.classes))
+
+
+def unresolved(error: OmegaConfBaseException) -> ConfigError:
+    """What is wrong with a value that OmegaConf could not give, without OmegaConf's own lines."""
+    return ConfigError(str(error).splitlines()[0], where=getattr(error, "full_key", None))
 
 
 def directions(objectives: DictConfig) -> ListConfig:

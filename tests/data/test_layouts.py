@@ -91,8 +91,8 @@ BY_PERSON: dict[str, Callable[[Path], Any]] = {
     "jaffe": lambda root: jaffe.write_jaffe(root, people=10, each=1, odd=False),
     "kdef": lambda root: kdef.write_kdef(root, people=4, sessions="A", odd=False),
 }
-# Those whose copies are written from the ground up elsewhere, and the one that reads no files.
-ELSEWHERE = {"celebamask_hq", "synthetic"}
+# Those whose copies are written elsewhere, and the one that reads no files.
+ELSEWHERE = {"celebamask_hq", "shards", "synthetic"}
 ON_DISK = sorted({*SOURCES} - {"synthetic"})
 NAMED = sorted({layout.source for layout in LAYOUTS.values()})
 WITH_LISTS = (

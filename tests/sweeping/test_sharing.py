@@ -83,21 +83,18 @@ def test_threads_that_were_asked_for_are_left_and_a_lone_job_has_all(monkeypatch
     assert PROCESSORS not in os.environ
 
 
-def test_every_line_of_a_job_says_which_job_it_is_of(capsys):
+def test_every_line_of_a_job_says_which_job_it_is_of(capsys, monkeypatch):
     log, root = logging.getLogger("of.a.job"), logging.getLogger()
     handler = logging.StreamHandler(sys.stderr)
-    root.addHandler(handler)
-    try:
-        with marked_lines("7: "):
-            print("one\ntwo", end="")
-            print(" and more")
-            log.error("wrong:\n  where")
-            Console(stderr=True).print("epoch 1")
-            assert not Console(force_terminal=None).is_terminal
-        print("after")
-        log.error("after")
-    finally:
-        root.removeHandler(handler)
+    monkeypatch.setattr(root, "handlers", [handler])
+    with marked_lines("7: "):
+        print("one\ntwo", end="")
+        print(" and more")
+        log.error("wrong:\n  where")
+        Console(stderr=True).print("epoch 1")
+        assert not Console(force_terminal=None).is_terminal
+    print("after")
+    log.error("after")
     out, err = capsys.readouterr()
     assert out == "7: one\n7: two and more\nafter\n"
     assert err == "7: wrong:\n7:   where\n7: epoch 1\nafter\n"

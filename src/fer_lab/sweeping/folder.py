@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from fer_lab.confidential import refuse_stored_secrets
+from fer_lab.configuration import unresolved
 from fer_lab.errors import ConfigError, DataError, FerLabError
 from fer_lab.files import write_json
 from fer_lab.places import unwritable
@@ -144,7 +145,9 @@ class SweepFolder(Callback):
                 sweep.begin(config)
             except FerLabError as error:
                 raise Refused(error) from error
-            except (HydraException, OmegaConfBaseException) as error:
+            except OmegaConfBaseException as error:
+                raise Refused(unresolved(error)) from error
+            except HydraException as error:
                 raise Refused(ConfigError(str(error).splitlines()[0])) from error
             except OSError as error:
                 mistake = unwritable(error.filename, error.errno, "hydra.sweep.dir")

@@ -15,8 +15,9 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
-from fer_lab.configuration import register_resolvers
+from fer_lab.configuration import register_resolvers, unresolved
 from fer_lab.errors import FerLabError, user_mistake
 from fer_lab.places import refuse_unwritable_folder
 from fer_lab.sweeping.folder import Sweep, write_state
@@ -118,6 +119,8 @@ class Job:
             raise
         except Exception as error:
             known = user_mistake(error)
+            if known is None and isinstance(error, OmegaConfBaseException):
+                known = unresolved(error)
             state |= {"status": "failed", "error": f"{type(known or error).__name__}: {error}"}
             if known is None:
                 log.exception("job %s failed", number)

@@ -1,7 +1,9 @@
 """Any dataset in shards, as ``fer-lab shards`` writes them: tar files in a folder or at a URL.
 
-Features, classes, splits and citation: those of the dataset they were written from. Guide:
-``docs/shards.md``.
+Features: those of the dataset they were written from, with region masks and landmarks where it has
+them. Classes: its own. Splits: its own, or drawn as for files. The guide: ``docs/shards.md``.
+
+Citation: the dataset's.
 """
 
 from __future__ import annotations
