@@ -5,13 +5,15 @@ from __future__ import annotations
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from fer_lab.configuration import (
     config_directory,
     fresh_folder,
     group_options,
     register_resolvers,
+    unresolved,
 )
 from fer_lab.errors import near_miss
 
@@ -135,3 +137,23 @@ def test_two_runs_of_one_second_do_not_share_a_folder(tmp_path):
 def test_near_miss_names_only_what_is_near():
     assert near_miss("resnet5", ["resnet50", "vgg16"]) == "resnet50"
     assert near_miss("zzz", ["resnet50", "vgg16"]) is None
+
+
+def test_a_mistake_that_a_resolver_finds_keeps_its_own_words():
+    register_resolvers()
+    cfg = OmegaConf.create(
+        {"ways": "${directions:${what}}", "what": {"maximize": ["test/accuracy"]}}
+    )
+    cfg.what.minimize = []
+    with pytest.raises(OmegaConfBaseException) as caught:
+        _ = cfg.ways
+    assert str(unresolved(caught.value)) == (
+        "test/accuracy is no figure of the validation faces, which alone may choose\n"
+        "  where: objectives.maximize\n"
+        "  to do: objectives.maximize=[val/accuracy]"
+    )
+    with pytest.raises(OmegaConfBaseException) as caught:
+        _ = OmegaConf.create({"a": {"b": "${nothing.here}"}}).a.b
+    assert str(unresolved(caught.value)) == (
+        "Interpolation key 'nothing.here' not found\n  where: a.b"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from fer_lab.errors import ConfigError
 from fer_lab.processes import agreed, place
+
+# What OmegaConf puts before the words of a resolver's error.
+_RAISED = re.compile(r"^\w+ raised while resolving interpolation: ")
 
 _NUMBERS: dict[str, tuple[str, int]] = {
     "seed": ("whole number", 0),
@@ -135,8 +139,11 @@ def planted(what: str, case: str = "", strength: float = 0.5) -> Any:
 
 
 def unresolved(error: OmegaConfBaseException) -> ConfigError:
-    """What is wrong with a value that OmegaConf could not give, without OmegaConf's own lines."""
-    return ConfigError(str(error).splitlines()[0], where=getattr(error, "full_key", None))
+    """What is wrong with a value that OmegaConf could not give, in the words of who found it."""
+    words = _RAISED.sub("", str(error)).splitlines()
+    own = [line for line in words[1:] if line.startswith(("  where:", "  to do:"))]
+    where = None if own else getattr(error, "full_key", None)
+    return ConfigError("\n".join([words[0], *own]), where=where)
 
 
 def directions(objectives: DictConfig) -> ListConfig:
