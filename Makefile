@@ -85,11 +85,11 @@ export-model: $(ready) ## a model as a file that runs alone: make export-model c
 ##@ Development
 .PHONY: setup test check format bench clean help
 
-setup: $(ready) ## make .venv (every target does when needed); EXTRAS=dev,sweep adds extras
+setup: $(ready) ## make .venv (every target does when needed); EXTRAS=dev,ray adds extras
 	@$(bin)/python -m pip install --quiet --editable '.[$(EXTRAS)]'
 
 test: $(ready) ## run the tests, with coverage
-	@$(bin)/python -m pytest -n auto -m 'not slow' --cov --cov-report=term
+	@$(bin)/python -m pytest -n auto --dist worksteal -m 'not slow' --cov --cov-report=term
 
 check: $(ready) ## ruff (lint and format) and mypy --strict
 	@$(bin)/ruff check $(code)

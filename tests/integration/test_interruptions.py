@@ -69,6 +69,7 @@ def test_ctrl_c_is_recorded_and_resume_last_equals_the_unbroken_run(tmp_path, un
     assert fer_lab.load_run(folder).history.equals(fer_lab.load_run(unbroken).history)
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_found_dead_and_resumed_by_one_process_alone(tmp_path):
     folder, _, _ = interrupted_run(tmp_path, signal.SIGKILL)
     assert record(folder)["status"] == "running"
