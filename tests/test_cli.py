@@ -50,6 +50,11 @@ def test_the_flag_of_a_sweep_may_stand_between_overrides():
     assert "usage:" not in done.stderr
 
 
+def test_the_configuration_of_a_sweep_is_not_printed(capsys):
+    assert main(["train", "--multirun", "seed=1,2", "--cfg", "job"]) == 1
+    assert "error: --cfg prints the configuration of one run" in capsys.readouterr().err
+
+
 def test_task_help_lists_only_what_the_task_is_made_of(capsys):
     assert main(["check", "--help"]) == 0
     text = capsys.readouterr().out

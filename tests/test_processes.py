@@ -10,7 +10,7 @@ from pytorch_lightning import Trainer
 from fer_lab.configuration import (
     config_directory,
     fit_processes,
-    refuse_with_shards,
+    refuse_with_sharded_weights,
     register_resolvers,
 )
 from fer_lab.errors import ConfigError
@@ -136,8 +136,8 @@ def test_where_lightning_starts_the_processes_nothing_is_changed(environment):
 )
 def test_what_needs_whole_weights_is_refused_with_shards(overrides):
     with pytest.raises(ConfigError, match="sharded weights"):
-        refuse_with_shards(composed("trainer=fsdp", *overrides))
-    refuse_with_shards(composed("trainer=ddp", *overrides))
+        refuse_with_sharded_weights(composed("trainer=fsdp", *overrides))
+    refuse_with_sharded_weights(composed("trainer=ddp", *overrides))
 
 
 @pytest.mark.parametrize("name", ["ddp", "fsdp"])
@@ -145,7 +145,7 @@ def test_one_configuration_names_processes_nodes_and_strategy(name):
     cfg = composed(
         f"trainer={name}", "trainer.num_nodes=2", "trainer.accelerator=cpu", "trainer.devices=3"
     )
-    refuse_with_shards(cfg)
+    refuse_with_sharded_weights(cfg)
     trainer: Trainer = instantiate(cfg.trainer, _convert_="all", logger=False)
     assert trainer.num_nodes == 2
     assert trainer.num_devices == 3

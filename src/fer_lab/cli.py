@@ -170,6 +170,8 @@ def _run(task: str, overrides: list[str]) -> int:
     from fer_lab.configuration import config_directory, register_resolvers, unresolved
 
     refuse_secrets(overrides)
+    if {*MULTIRUN} & {*overrides} and {"--cfg", "-c"} & {*overrides}:
+        raise ConfigError("--cfg prints the configuration of one run", hint="leave --multirun out")
     register_resolvers()
     directory = config_directory()
     continued = False

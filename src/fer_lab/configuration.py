@@ -253,7 +253,7 @@ def fit_processes(cfg: DictConfig) -> None:
         )
 
 
-def refuse_with_shards(cfg: DictConfig) -> None:
+def refuse_with_sharded_weights(cfg: DictConfig) -> None:
     """What computes with whole weights between steps has only shards of them under FSDP."""
     if not str(OmegaConf.select(cfg, "trainer.strategy._target_")).endswith("Sharded"):
         return

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from fer_lab.configuration import fit_processes, refuse_with_shards
+from fer_lab.configuration import fit_processes, refuse_with_sharded_weights
 from fer_lab.errors import FerLabError, user_mistake
 from fer_lab.importing import import_large
 from fer_lab.numerics import refuse_arithmetic, repeatable
@@ -121,7 +121,7 @@ def _session(cfg: DictConfig, folder: Path, task: str, *, primary: bool) -> Iter
             repeatable(cfg.get("deterministic", False)),
         ):
             fit_processes(cfg)
-            refuse_with_shards(cfg)
+            refuse_with_sharded_weights(cfg)
             refuse_arithmetic(cfg, task)
             yield session
         status = "finished"
